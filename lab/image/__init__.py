@@ -5,6 +5,7 @@ import lzma
 import os
 import shutil
 import subprocess
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def _vmlinux(vmlinuz: bytes) -> bytes:
         while at >= 0:
             try:
                 kernel = unpack(vmlinuz[at:])
-            except (OSError, lzma.LZMAError, LabError, EOFError):
+            except (OSError, EOFError, lzma.LZMAError, zlib.error):
                 kernel = b""
             if kernel.startswith(b"\x7fELF"):
                 return kernel

@@ -12,7 +12,7 @@ echo "debian ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/debian"
 chmod 0440 "$root/etc/sudoers.d/debian"
 rm -f "$root"/etc/ssh/ssh_host_*
 cat >"$root/etc/ssh/sshd_config.d/lab.conf" <<SSHD
-HostKey /etc/ssh/ssh_host_ed25519_key
+HostKey /run/credentials/@system/ssh.hostkey
 PasswordAuthentication no
 UseDNS no
 PrintMotd no

@@ -3,6 +3,7 @@
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
+if /bin/busybox grep -q labprobe /proc/cmdline; then echo 'labprobe: ok'; /bin/busybox reboot -f; fi
 while read -r module; do /bin/busybox insmod "/modules/$module"; done </modules/order
 tries=0
 until disk=$(/bin/busybox findfs LABEL=labroot 2>/dev/null); do
