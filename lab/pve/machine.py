@@ -1,0 +1,155 @@
+"""A QEMU process and its monitor: started, found again after a restart of the stand-in, and seen when it is gone."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import QMPClient
+from qemu.qmp.error import QMPError
+
+from lab.pve.errors import failed
+from lab.run import Daemon, end
+
+
+class Machine:
+    """The process of one VM. Its folder holds the pid file, the sockets, the console's log."""
+
+    def __init__(self, vmid: int, folder: Path, bridge: str) -> None:
+        self.vmid, self.folder, self.bridge = vmid, folder / str(vmid), bridge
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.daemon = Daemon("qemu", self.folder, self.folder / "qemu.log")
+        self.monitor: QMPClient | None = None
+        self.lock, self.agent_lock = asyncio.Lock(), asyncio.Lock()
+
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self.daemon.pid()
+
+    def uptime(self) -> int:
+        """Seconds since it was started."""
+        return int(time.time() - self.daemon.file.stat().st_mtime) if self.pid() else 0
+
+    async def start(self, command: list[str], taps: list[str]) -> None:
+        """Start the process, halted before its first instruction; `cont` lets it go."""
+        for tap in taps:
+            self._tap(tap)
+        for name in ("qmp", "agent"):
+            (self.folder / name).unlink(missing_ok=True)
+        self.daemon.log.unlink(missing_ok=True)
+        self.daemon.start(command)
+        for _ in range(400):
+            if (self.folder / "qmp").exists():
+                with contextlib.suppress(QMPError, OSError):
+                    await self.qmp("query-status")
+                    return
+            if self.pid() is None:
+                break
+            await asyncio.sleep(0.05)
+        cause = self.daemon.tail(2) or "it ended at once"
+        await self.kill()
+        raise failed(f"start failed: QEMU exited with code 1: {cause}")
+
+    def _tap(self, tap: str) -> None:
+        quiet: dict[str, Any] = {"capture_output": True, "check": False}
+        subprocess.run(["ip", "link", "del", tap], **quiet)
+        for args in (["tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr"], ["link", "set", tap, "master", self.bridge, "up"]):
+            done = subprocess.run(["ip", *args], **quiet)
+            if done.returncode:
+                raise failed(f"can't set up {tap}: {done.stderr.decode().strip()}")
+
+    async def qmp(self, command: str, arguments: dict[str, object] | None = None, timeout: float = 60) -> Any:
+        """Run a monitor command. Raises ApiError with QEMU's own words."""
+        async with self.lock:
+            if self.monitor is None or not self.monitor.runstate.name == "RUNNING":
+                self.monitor = QMPClient(f"vm{self.vmid}")
+                await self.monitor.connect(str(self.folder / "qmp"))
+            try:
+                return await asyncio.wait_for(self.monitor.execute(command, arguments), timeout)
+            except TimeoutError:
+                raise failed(f"VM {self.vmid} qmp command '{command}' failed - got timeout") from None
+            except QMPError as error:
+                if not self.pid():
+                    raise failed(f"VM {self.vmid} not running") from None
+                raise failed(f"VM {self.vmid} qmp command '{command}' failed - {error}") from None
+
+    async def close(self) -> None:
+        """Let go of the monitor; the machine runs on."""
+        if self.monitor:
+            with contextlib.suppress(Exception):
+                await self.monitor.disconnect()
+            self.monitor = None
+
+    async def job(self, name: str, command: str, arguments: dict[str, object]) -> None:
+        """Run a monitor command that makes a job, to its end."""
+        await self.qmp(command, {"job-id": name, **arguments})
+        while True:
+            jobs = [j for j in await self.qmp("query-jobs") if j["id"] == name]
+            if not jobs or jobs[0]["status"] == "concluded":
+                if jobs:
+                    await self.qmp("job-dismiss", {"id": name})
+                if jobs and jobs[0].get("error"):
+                    raise failed(jobs[0]["error"])
+                return
+            await asyncio.sleep(0.05)
+
+    async def wait_gone(self, timeout: float) -> bool:
+        """Whether the process ended within so many seconds."""
+        deadline = time.monotonic() + timeout
+        while self.pid():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.1)
+        await self._forget()
+        return True
+
+    async def kill(self) -> None:
+        """End the process at once, as pulling the plug does."""
+        if self.pid():
+            with contextlib.suppress(Exception):
+                await self.qmp("quit", timeout=5)
+            if not await self.wait_gone(5) and (pid := self.pid()):
+                await asyncio.to_thread(end, pid, 1)
+        await self._forget()
+
+    async def _forget(self) -> None:
+        await self.close()
+        self.daemon.file.unlink(missing_ok=True)
+
+    async def agent(self, command: str, arguments: dict[str, object] | None = None, timeout: float = 10) -> Any:
+        """Call the guest's agent. Raises ApiError when it does not answer."""
+        if not self.pid():
+            raise failed(f"VM {self.vmid} is not running")
+        async with self.agent_lock:
+            try:
+                return await asyncio.wait_for(self._agent(command, arguments), timeout)
+            except (TimeoutError, OSError):
+                raise failed("QEMU guest agent is not running") from None
+
+    async def _agent(self, command: str, arguments: dict[str, object] | None) -> Any:
+        reader, writer = await asyncio.open_unix_connection(str(self.folder / "agent"), limit=32 << 20)
+        try:
+            token = time.monotonic_ns() & 0x7FFFFFFF  # whatever an earlier caller did not read comes before its echo
+            for message in ({"execute": "guest-sync", "arguments": {"id": token}}, {"execute": command, "arguments": arguments or {}}):
+                writer.write(json.dumps(message).encode() + b"\n")
+            await writer.drain()
+            synced = False
+            while True:
+                line = (await reader.readline()).lstrip(b"\xff")
+                if not line:
+                    raise OSError("closed")
+                answer = json.loads(line)
+                if not synced:
+                    synced = answer.get("return") == token
+                    continue
+                if "error" in answer:
+                    raise failed(f"Agent error: {answer['error'].get('desc', 'unknown')}")
+                return answer["return"]
+        finally:
+            writer.close()
