@@ -1,0 +1,3 @@
+module homelake/pause
+
+go 1.24

@@ -1,0 +1,33 @@
+"""A real Kubernetes with the real spark-operator, in namespaces of this machine."""
+
+from lab.k8s import build, node, operator
+from lab.site import Lab
+
+
+def prepare() -> None:
+    """Build all that is not in the cache."""
+    build.everything()
+
+
+def up(lab: Lab) -> None:
+    """Start the node and the spark-operator; returns when both are ready."""
+    node.up(lab)
+    operator.up(lab)
+
+
+def down(lab: Lab) -> None:
+    """End it; its state stays."""
+    node.down(lab)
+
+
+def answers(lab: Lab) -> bool:
+    """Whether the lab's Kubernetes is ready."""
+    return bool(node.daemon(lab).pid()) and lab.kubeconfig.exists() and node._ready(lab)
+
+
+def reset(lab: Lab) -> None:
+    """Remove every namespace that is not the cluster's own."""
+    kept = {"default", "kube-system", "kube-public", "kube-node-lease", "spark-operator"}
+    names = node.kubectl(lab, "get", "ns", "-o", "jsonpath={.items[*].metadata.name}").split()
+    if others := [n for n in names if n not in kept]:
+        node.kubectl(lab, "delete", "ns", *others, "--wait=true", "--timeout=60s")
