@@ -34,8 +34,10 @@ def attach(lab: Lab, netns: str, address: str) -> None:
     if exists(netns):
         return
     sh("ip", "netns", "add", netns)
-    port = f"p{address.rpartition('.')[2]}"
-    _ip(lab.netns, f"link add {port} type veth peer name eth0 netns {netns}", f"link set {port} master {BRIDGE} up")
+    sh("ip", "-n", lab.netns, "link", "del", f"p{address.rpartition('.')[2]}", check=False)  # of a namespace that is just going away
+    host = int(address.rpartition(".")[2])
+    port, mac = f"p{host}", f"02:4c:{lab.subnet:02x}:00:00:{host:02x}"  # a new one each time would leave neighbours with the old for half a minute
+    _ip(lab.netns, f"link add {port} type veth peer name eth0 address {mac} netns {netns}", f"link set {port} master {BRIDGE} up")
     _ip(netns, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up", f"route add default via {lab.pve}")
 
 
