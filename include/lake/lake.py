@@ -1,0 +1,95 @@
+"""The lake as declared: its resources, in the order in which they are made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from include.lake.policy import grants, policy_document
+from include.lake.resource import Resource
+from include.lake.resources.account import Account, AccountState
+from include.lake.resources.binary import Binary, BinaryState, Source
+from include.lake.resources.bucket import Bucket, BucketState
+from include.lake.resources.filesystem import Filesystem, FilesystemState, filesystem_uuid
+from include.lake.resources.keypair import KeyPair, KeyPairState
+from include.lake.resources.mount import Mount, MountState
+from include.lake.resources.namespace import Namespace, NamespaceState
+from include.lake.resources.policy import Policy, PolicyState
+from include.lake.resources.service import Service, ServiceState, minio_environment, minio_unit
+from include.lake.resources.service_account import DRIVER_RULES, ServiceAccount, ServiceAccountState
+from include.lake.resources.user import User, UserState
+from include.lake.resources.vm_disk import VmDisk, VmDiskState
+from include.lake.resource import LATER
+from include.lake.secret import SecretRef
+from include.lake.spec import LAKE_FILE, LakeSpec, read_spec
+
+PROGRAM, ENVIRONMENT_FILE, SERVICE = "/usr/local/bin/minio", "/etc/default/minio", "minio"
+AnyResource = Resource[Any, Any]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A declared lake, resource by resource."""
+
+    spec: LakeSpec
+    vm_disk: VmDisk
+    filesystem: Filesystem
+    mount: Mount
+    account: Account
+    minio_binary: Binary
+    minio_service: Service
+    buckets: tuple[Bucket, ...]
+    policies: tuple[Policy, ...]
+    users: tuple[User, ...]
+    namespace: Namespace
+    service_account: ServiceAccount
+    key_pair: KeyPair
+
+    @property
+    def iam(self) -> tuple[AnyResource, ...]:
+        """Each policy followed by its user."""
+        return tuple(r for pair in zip(self.policies, self.users, strict=True) for r in pair)
+
+    def resources(self) -> tuple[AnyResource, ...]:
+        """All of them, each after those it needs."""
+        return (self.vm_disk, self.filesystem, self.mount, self.account, self.minio_binary, self.minio_service,
+                *self.buckets, *self.iam, self.namespace, self.service_account, self.key_pair)  # fmt: skip
+
+
+def load_lake(path: Path = LAKE_FILE) -> Lake:
+    """Read the declaration and lay out its resources. Reads that one file, and nothing else. Raises SpecError."""
+    return build_lake(read_spec(path))
+
+
+def build_lake(spec: LakeSpec) -> Lake:
+    """Lay out the resources of a declaration."""
+    vm_disk, filesystem, mount, account = _storage(spec)
+    binary = Binary("minio", Source(**spec.minio.binary.model_dump()), BinaryState(LATER))
+    service = _service(spec, mount.id, account.id, binary.id)
+    documents = {u.name: policy_document(u.role, u.buckets, probe=True) for u in spec.users}
+    k8s = spec.kubernetes
+    return Lake(
+        spec, vm_disk, filesystem, mount, account, binary, service,
+        buckets=tuple(Bucket(b.name, service.id, BucketState(b.object_lock, b.versioning, b.quota)) for b in spec.buckets),
+        policies=tuple(Policy(n, service.id, d, PolicyState(grants(d))) for n, d in documents.items()),
+        users=tuple(User(n, f"policy/{n}", UserState(enabled=True, policies=frozenset({n}))) for n in documents),
+        namespace=Namespace(k8s.namespace, NamespaceState()),
+        service_account=ServiceAccount(k8s.namespace, k8s.service_account, ServiceAccountState(exists=True, rules=DRIVER_RULES, bound=True)),
+        key_pair=KeyPair(k8s.secret.user, k8s.namespace, k8s.secret.name, (k8s.secret.access_key, k8s.secret.secret_key), KeyPairState(None)),
+    )  # fmt: skip
+
+
+def _storage(spec: LakeSpec) -> tuple[VmDisk, Filesystem, Mount, Account]:
+    disk = spec.vm.disk
+    vm_disk = VmDisk(spec.vm.node, spec.vm.vmid, disk.slot, VmDiskState(disk.storage, disk.size, disk.ssd, disk.discard, disk.backup, disk.iothread))
+    uuid = filesystem_uuid(spec.name, spec.vm.vmid, disk.slot)
+    filesystem = Filesystem(disk.slot, vm_disk.id, FilesystemState(spec.filesystem.type, uuid, spec.name[:16]))
+    mount = Mount(spec.filesystem.mount_point, filesystem.id, MountState(uuid, spec.filesystem.type))
+    return vm_disk, filesystem, mount, Account(spec.account, mount.target, mount.id, AccountState())
+
+
+def _service(spec: LakeSpec, *needs: str) -> Service:
+    minio, data = spec.minio, spec.filesystem.mount_point
+    environment = minio_environment(minio.region, data, minio.port, minio.console_port,
+                                    durable=minio.durable_writes, speed=minio.scanner.speed, cycle=minio.scanner.cycle)  # fmt: skip
+    unit = minio_unit(spec.account, data, PROGRAM, ENVIRONMENT_FILE)
+    return Service(SERVICE, spec.account, minio.port, SecretRef("minio_admin"), needs, ServiceState(unit, environment, None))

@@ -1,0 +1,124 @@
+"""The key pair of a user: in a Kubernetes secret, and accepted by MinIO (requirement C2).
+
+MinIO never gives a secret key back, so the Kubernetes secret is written first and MinIO's access key is made from it:
+killed in between, the next run goes on from the secret.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from include.lake.errors import Refused
+from include.lake.resource import Plan, Resource
+from include.lake.secret import Secret
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An access key and its secret key."""
+
+    access_key: str
+    secret_key: Secret
+
+    def well_formed(self) -> bool:
+        """Whether MinIO takes it: 3 to 20 characters, and 8 to 40."""
+        return bool(re.fullmatch(r"[^\s=,]{3,20}", self.access_key)) and 8 <= len(self.secret_key.reveal()) <= 40
+
+    def __str__(self) -> str:
+        return f"{self.access_key} (secret)"
+
+
+@dataclass(frozen=True)
+class KeyPairState:
+    """The pair in the Kubernetes secret, and whether MinIO accepts it as the user's. `pair` is managed when the owner gives one."""
+
+    pair: Any  # Pair | None
+    complete: bool = True
+    accepted: bool = True
+
+
+class KeyPairClient(Protocol):
+    """What a key pair needs of Kubernetes and of MinIO."""
+
+    def given(self, user: str) -> Pair | None:
+        """The pair the owner gives, in the connection `lake_user_<user>`; None when there is no such connection."""
+
+    def secret(self, namespace: str, name: str) -> dict[str, Secret] | None:
+        """The Kubernetes secret's values; None when there is no such secret."""
+
+    def write_secret(self, namespace: str, name: str, values: dict[str, Secret]) -> None:
+        """Set these keys of the Kubernetes secret, and leave its others alone."""
+
+    def new_pair(self) -> Pair:
+        """A random pair."""
+
+    def owner(self, access_key: str) -> str | None:
+        """The user whose access key this is; None when MinIO does not know it."""
+
+    def accepts(self, pair: Pair) -> bool:
+        """Whether MinIO lets someone in with it."""
+
+    def put_access_key(self, user: str, pair: Pair, *, new: bool) -> None:
+        """Make the user's access key, or give the existing one this secret key."""
+
+
+@dataclass(frozen=True)
+class KeyPair(Resource[KeyPairState, KeyPairClient]):
+    """The pair that the Spark jobs of a namespace use."""
+
+    part: ClassVar[str] = "keypair"
+    user: str
+    namespace: str
+    name: str  # of the Kubernetes secret
+    keys: tuple[str, str]  # the secret's keys that hold access key and secret key
+    desired: KeyPairState | None
+
+    @property
+    def id(self) -> str:
+        """`keypair/spark-user`."""
+        return f"keypair/{self.user}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The user, and the secret's namespace."""
+        return (f"user/{self.user}", f"namespace/{self.namespace}")
+
+    def want(self, client: KeyPairClient) -> KeyPairState | None:
+        """What is declared, with the pair the owner gives, if any."""
+        return self.desired and KeyPairState(client.given(self.user), self.desired.complete, self.desired.accepted)
+
+    def observe(self, client: KeyPairClient) -> KeyPairState | None:
+        """The pair in the secret, and what MinIO says of it."""
+        values = client.secret(self.namespace, self.name)
+        if values is None:
+            return None
+        pair = self._pair(values)
+        accepted = pair is not None and client.owner(pair.access_key) == self.user and client.accepts(pair)
+        return KeyPairState(pair, pair is not None, accepted)
+
+    def _pair(self, values: dict[str, Secret]) -> Pair | None:
+        access_key, secret_key = (values.get(k) for k in self.keys)
+        if not access_key or not secret_key:
+            return None
+        pair = Pair(access_key.reveal(), secret_key)
+        return pair if pair.well_formed() else None
+
+    def apply(self, todo: Plan, client: KeyPairClient) -> None:
+        """The Kubernetes secret first, then MinIO's access key from it."""
+        if self.desired is None:
+            raise Refused("delete", self.id, "jobs may use it", f"kubectl -n {self.namespace} delete secret {self.name}")
+        there = self._pair(client.secret(self.namespace, self.name) or {})
+        pair = client.given(self.user) or there or client.new_pair()
+        if not pair.well_formed():
+            raise Refused("use", self.id, "MinIO takes an access key of 3 to 20 characters and a secret key of 8 to 40",
+                          f"Change the connection lake_user_{self.user}")  # fmt: skip
+        owner = client.owner(pair.access_key)
+        if owner not in (None, self.user):
+            raise Refused("use", self.id, f"the access key {pair.access_key} belongs to {owner}",
+                          f"Remove it from the secret {self.namespace}/{self.name}; the next run makes a new one")  # fmt: skip
+        if pair != there:
+            client.write_secret(self.namespace, self.name, {self.keys[0]: Secret(pair.access_key), self.keys[1]: pair.secret_key})
+        if owner is None:
+            client.put_access_key(self.user, pair, new=True)
+        elif not client.accepts(pair):
+            client.put_access_key(self.user, pair, new=False)
