@@ -92,4 +92,4 @@ def _service(spec: LakeSpec, *needs: str) -> Service:
     environment = minio_environment(minio.region, data, minio.port, minio.console_port,
                                     durable=minio.durable_writes, speed=minio.scanner.speed, cycle=minio.scanner.cycle)  # fmt: skip
     unit = minio_unit(spec.account, data, PROGRAM, ENVIRONMENT_FILE)
-    return Service(SERVICE, spec.account, minio.port, SecretRef("minio_admin"), needs, ServiceState(unit, environment, None))
+    return Service(SERVICE, spec.account, minio.port, SecretRef("minio_admin", "login:password"), needs, ServiceState(unit, environment, None))

@@ -42,7 +42,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class SecretRef:
-    """Where a secret is found: a field (`login`, `password`, or a key of extra) of a connection."""
+    """Where a secret is found: a field of a connection (`password`, `login:password`, or a key of extra)."""
 
     connection: str
     field: str = "password"

@@ -1,0 +1,1 @@
+"""How the parts of the lake are spoken to: I/O and typed errors, no Airflow."""

@@ -1,0 +1,146 @@
+"""Where a program comes from: a Go module, a file, a URL, a container image. Results are kept by what they are made from."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from include.adapters.oci import program_in
+from include.lake.errors import LakeError, Unreachable
+from include.lake.resources.binary import Source
+
+CACHE = Path(os.environ.get("HOMELAKE_CACHE") or Path.home() / ".cache" / "homelake")
+_GOARCH = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+
+
+class Binaries:
+    """Programs on the bastion. `say` is told of what takes long."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def digest(self, source: Source, machine: str) -> str | None:
+        """The SHA-256 of what a source gives, as far as it is known without building or fetching."""
+        if source.file:
+            return _sha256(_file(source.file))
+        if source.url:
+            return source.sha256
+        mark = _place(source, machine) / "sha256"
+        return mark.read_text() if mark.exists() else None
+
+    def fetch(self, source: Source, machine: str) -> tuple[Path, str]:
+        """The program and its SHA-256, built or fetched when that has not been done before."""
+        if source.file:
+            path = _file(source.file)
+            return path, _sha256(path)
+        place = _place(source, machine)
+        with _alone(place):
+            mark, program = place / "sha256", place / "program"
+            if not mark.exists():
+                make = self._build if source.go else self._download if source.url else self._extract
+                with tempfile.TemporaryDirectory(dir=place) as scratch:
+                    made = make(source, machine, Path(scratch))
+                    sha256 = _sha256(made)
+                    made.rename(program)
+                mark.write_text(sha256)
+            return program, mark.read_text()
+
+    def _build(self, source: Source, machine: str, scratch: Path) -> Path:
+        go = shutil.which("go")
+        module = source.go or ""
+        if not go:
+            raise LakeError("build", module, "there is no go on this machine", "Install Go 1.24 or newer, or declare minio.binary as a file, a URL or an image")
+        self._say(f"building {module} (once, 3 to 4 minutes on two cores)")
+        path, _, version = module.partition("@")
+        command = [go, "install", "-trimpath", "-ldflags", _flags(path, version), module]
+        # GOPATH/bin is used, not GOBIN: Go refuses GOBIN when it builds for another machine.
+        environment = os.environ | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": _GOARCH.get(machine, machine)}
+        environment |= {"GOPATH": str(scratch / "go"), "GOMODCACHE": _go(go, "GOMODCACHE"), "GOFLAGS": "-modcacherw"}
+        environment.pop("GOBIN", None)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=scratch)
+        if done.returncode:
+            raise LakeError("build", module, "\n".join(done.stderr.strip().splitlines()[-5:]) or f"go ended with {done.returncode}", "Check the module's version and the Go proxy")
+        built = [p for p in (scratch / "go/bin").rglob("*") if p.is_file()]
+        if len(built) != 1:
+            raise LakeError("build", module, f"it gives {len(built)} programs, not one", "Name the module's main package")
+        return built[0]
+
+    def _download(self, source: Source, machine: str, scratch: Path) -> Path:
+        url, path = source.url or "", scratch / "download"
+        self._say(f"fetching {url}")
+        try:
+            with requests.get(url, stream=True, timeout=60) as answer, open(path, "wb") as file:
+                answer.raise_for_status()
+                for block in answer.iter_content(1 << 20):
+                    file.write(block)
+        except requests.RequestException as error:
+            raise Unreachable(url, str(error).splitlines()[0][:200]) from None
+        if (found := _sha256(path)) != source.sha256:
+            raise LakeError("fetch", url, f"its SHA-256 is {found}, and {source.sha256} is declared", "Take the digest the publisher states; if it is the declared one, the file was changed")
+        return path
+
+    def _extract(self, source: Source, machine: str, scratch: Path) -> Path:
+        image, arch = source.image or "", _GOARCH.get(machine, machine)
+        archive = Path(image.removeprefix("oci-archive:"))
+        if not image.startswith("oci-archive:"):
+            skopeo = shutil.which("skopeo")
+            if not skopeo:
+                raise LakeError("fetch", f"the image {image}", "there is no skopeo on this machine", "apt-get install skopeo, or name a local archive: oci-archive:PATH")
+            archive = scratch / "image.tar"
+            self._say(f"fetching the image {image} for linux/{arch}")
+            done = subprocess.run([skopeo, "copy", "--override-os", "linux", "--override-arch", arch, f"docker://{image}", f"oci-archive:{archive}"],
+                                  capture_output=True, text=True, check=False)  # fmt: skip
+            if done.returncode:
+                raise Unreachable(f"the image {image}", (done.stderr.strip().splitlines() or ["skopeo failed"])[-1])
+        return program_in(archive, arch, "minio", scratch / "program")
+
+
+def _flags(module: str, version: str) -> str:
+    """A release built from its module says its version only if it is told: upstream's own build does it so."""
+    flags = "-s -w"
+    match = re.search(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)-([0-9a-f]{12})$", version)
+    if module == "github.com/minio/minio" and match:
+        y, mo, d, h, mi, s, commit = match.groups()
+        stamp = {"Version": f"{y}-{mo}-{d}T{h}:{mi}:{s}Z", "ReleaseTag": f"DEVELOPMENT.{y}-{mo}-{d}T{h}-{mi}-{s}Z", "CommitID": commit, "ShortCommitID": commit}
+        flags += "".join(f" -X github.com/minio/minio/cmd.{k}={v}" for k, v in stamp.items())
+    return flags
+
+
+def _go(go: str, name: str) -> str:
+    return subprocess.run([go, "env", name], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _file(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise LakeError("read", f"the program {name}", "there is no such file on this machine", "Put it there, or change minio.binary.file in lake.yaml")
+    return path
+
+
+def _place(source: Source, machine: str) -> Path:
+    content = source.image.removeprefix("oci-archive:") if source.image and source.image.startswith("oci-archive:") else None
+    # A local archive may be replaced under its name; a module, a digest and a tag are taken at their word.
+    version = str(Path(content).stat().st_mtime_ns) if content and Path(content).exists() else ""
+    key = hashlib.sha256(f"{source} {source.sha256} {machine} {version}".encode()).hexdigest()[:12]
+    return CACHE / f"program-{key}"
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

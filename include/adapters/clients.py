@@ -1,0 +1,52 @@
+"""The clients of a lake's parts, each made when it is first asked for and then kept."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from include.adapters.host import Host
+from include.adapters.keypair import KeyPairs
+from include.adapters.kubernetes import Kubernetes
+from include.adapters.minio import MinioServer
+from include.adapters.proxmox import Proxmox
+from include.connections import Connections
+
+
+class Clients:
+    """Call it with a part's name (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`) to get its client."""
+
+    def __init__(self, connections: Connections, say: Callable[[str], None] = print) -> None:
+        self.connections, self._say = connections, say
+
+    def __call__(self, part: str) -> Any:
+        return getattr(self, part)
+
+    @cached_property
+    def proxmox(self) -> Proxmox:
+        """The Proxmox VE API."""
+        return Proxmox(self.connections("proxmox"))
+
+    @cached_property
+    def host(self) -> Host:
+        """The lake's VM."""
+        return Host(self.connections, self._say)
+
+    @cached_property
+    def minio(self) -> MinioServer:
+        """MinIO, as root."""
+        return MinioServer(self.connections("minio_admin"))
+
+    @cached_property
+    def kubernetes(self) -> Kubernetes:
+        """The cluster of the Spark jobs."""
+        return Kubernetes(self.connections("kubernetes_default"))
+
+    @cached_property
+    def keypair(self) -> KeyPairs:
+        """Kubernetes and MinIO together."""
+        return KeyPairs(self.connections, self.kubernetes, self.minio)
+
+    def close(self) -> None:
+        """End what is kept open."""
+        if "host" in self.__dict__:
+            self.host.close()

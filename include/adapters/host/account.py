@@ -1,0 +1,44 @@
+"""The system account in the guest."""
+
+from include.adapters.host.facts import pairs
+from include.adapters.host.ssh import Guest
+from include.lake.resources.account import AccountState
+
+_ACCOUNT = r"""
+line=$(getent passwd "$1") || { [ $? = 2 ] && exit 4; exit 5; }
+echo "passwd=$line"; echo "data=$(stat -c '%U:%G:%a' "$2" 2>/dev/null)"
+"""
+
+_ADD = r"""
+if getent group "$1" >/dev/null; then group="--gid $1"; else group=--user-group; fi
+useradd --system $group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$1"
+"""
+_NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
+
+
+class Accounts(Guest):
+    """System accounts."""
+
+    def account(self, name: str, data_dir: str) -> AccountState | None:
+        """The account; None when there is none of that name."""
+        result = self.run(_ACCOUNT, name, data_dir, ok=(0, 4))
+        return None if result.code == 4 else parse_account(result.out, name)
+
+    def add_account(self, name: str) -> None:
+        """Add it."""
+        self.run(_ADD, name)
+
+    def close_login(self, name: str) -> None:
+        """Take its login away."""
+        self.run('usermod --shell /usr/sbin/nologin "$1"', name)
+
+    def give_data(self, name: str, data_dir: str) -> None:
+        """Make it the owner of the mounted directory; never of the bare one."""
+        self.run('mountpoint -q "$2" && chown "$1:$1" "$2" && chmod 0750 "$2"', name, data_dir)
+
+
+def parse_account(text: str, name: str) -> AccountState:
+    """From a passwd line and the owner of the data directory."""
+    facts = pairs(text)
+    fields = facts["passwd"].split(":")
+    return AccountState(int(fields[2]) < 1000, fields[6] not in _NO_LOGIN, facts["data"] == f"{name}:{name}:750")

@@ -1,0 +1,81 @@
+"""Programs in the guest, kept by their content: `/usr/local/lib/NAME/SHA256/NAME`, and a link in `/usr/local/bin`."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from include.adapters.binaries import Binaries
+from include.adapters.host.ssh import Guest
+from include.connections import Connection
+from include.lake.resources.binary import Source
+
+_INSTALLED = r"""
+target=$(readlink -f "/usr/local/bin/$1"); [ -e "$target" ] || exit 0
+case $target in
+  /usr/local/lib/$1/*/$1) basename "$(dirname "$target")";;
+  *) sha256sum "$target" | cut -c1-64;;
+esac
+"""
+# Unpacked beside its place, checked, then renamed: what has the name of a digest has that digest.
+_STAGE = r"""
+set -e; dir=/usr/local/lib/$1/$2; mkdir -p "$dir"; new=$dir/.$1.new
+gzip -dc >"$new"; chmod 0755 "$new"; echo "$2  $new" | sha256sum --quiet -c -; sync "$new"; mv "$new" "$dir/$1"
+"""
+_TRY = 'cd /; timeout 60 setpriv --reuid=65534 --regid=65534 --clear-groups "/usr/local/lib/$1/$2/$1" --version 2>&1; true'
+_SWITCH = r"""
+set -e; now=/usr/local/bin/$1
+if [ -e "$now" ] && [ ! -L "$now" ]; then
+  old=/usr/local/lib/$1/$(sha256sum "$now" | cut -c1-64); mkdir -p "$old"; cp -p "$now" "$old/$1"
+fi
+[ -L "$now" ] && [ "$(readlink -f "$now")" != "/usr/local/lib/$1/$2/$1" ] && ln -sfn "$(readlink -f "$now")" "/usr/local/lib/$1/previous"
+ln -sfn "/usr/local/lib/$1/$2/$1" "$now.homelake"; sync -f "$now.homelake"; mv -T "$now.homelake" "$now"
+"""
+
+
+class Programs(Guest):
+    """Programs: where they come from (the bastion) and where they go (the guest)."""
+
+    def __init__(self, connection: Connection, say: Callable[[str], None]) -> None:
+        super().__init__(connection)
+        self._binaries, self._say = Binaries(say), say
+
+    def digest(self, source: Source, machine: str) -> str | None:
+        """The SHA-256 of what a source gives; None when it must be built or fetched first."""
+        return self._binaries.digest(source, machine)
+
+    def fetch(self, source: Source, machine: str) -> tuple[str, bytes]:
+        """Build or fetch it."""
+        path, sha256 = self._binaries.fetch(source, machine)
+        with open(path, "rb") as file:
+            return sha256, file.read(64)
+
+    def machine(self) -> str:
+        """The guest's machine."""
+        return self._machine
+
+    @cached_property
+    def _machine(self) -> str:
+        return self.run("uname -m").out.strip()
+
+    def installed(self, name: str) -> str | None:
+        """The SHA-256 of the program in place."""
+        return self.run(_INSTALLED, name).out.strip() or None
+
+    def stage(self, name: str, source: Source, sha256: str) -> None:
+        """Send it, unless it is there already."""
+        if self.run('[ -x "/usr/local/lib/$1/$2/$1" ] && echo yes; true', name, sha256).out:
+            return
+        path, _ = self._binaries.fetch(source, self.machine())
+        self._say(f"sending {name} ({path.stat().st_size / 2**20:.0f} MiB) to the VM")
+        self.send(path, _STAGE, name, sha256)
+
+    def try_out(self, name: str, sha256: str) -> str:
+        """What it says of itself, run as nobody."""
+        return self.run(_TRY, name, sha256).out
+
+    def discard(self, name: str, sha256: str) -> None:
+        """Remove a staged program that is not in place."""
+        self.run('[ "$(readlink -f "/usr/local/bin/$1")" = "/usr/local/lib/$1/$2/$1" ] || rm -rf "/usr/local/lib/$1/$2"', name, sha256)
+
+    def switch(self, name: str, sha256: str) -> None:
+        """Put it in place in one step; `/usr/local/lib/NAME/previous` leads to the one before."""
+        self.run(_SWITCH, name, sha256)

@@ -1,0 +1,105 @@
+"""systemd's services in the guest."""
+
+from include.adapters.host.facts import pairs, section
+from include.adapters.host.ssh import Guest
+from include.lake.errors import LakeError
+from include.lake.resources.service import ServiceState
+from include.lake.secret import Secret
+
+UNIT, SETTINGS = "/etc/systemd/system/{name}.service", "/etc/default/{name}"
+START_TIMEOUT = 240  # seconds until S3 answers; a store with many objects takes a while
+LOOP = 2  # systemd's own restarts after which a service is called looping
+
+# S3 itself answers an unsigned request with 403 once it can; the health address says ready too early.
+_SERVING = r"""
+serving() { exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1; printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+  read -r -t 10 _ code _ <&3; exec 3>&-; [ "$code" = 403 ]; } 2>/dev/null
+"""
+_SERVICE = (
+    _SERVING
+    + r"""
+unit=/etc/systemd/system/$1.service; settings=/etc/default/$1
+[ -e "$unit" ] || [ -e "$settings" ] || exit 4
+echo '<unit>'; cat "$unit" 2>/dev/null; echo '</unit>'
+echo '<settings>'; cat "$settings" 2>/dev/null; echo '</settings>'
+echo "mode=$(stat -c '%a:%U' "$settings" 2>/dev/null)"
+systemctl show "$1" -p UnitFileState,ActiveState,MainPID,NeedDaemonReload
+pid=$(systemctl show "$1" -p MainPID --value)
+# What runs is the program in place, with the settings of the file: its own environment tells.
+if [ "$pid" != 0 ]; then
+  [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "/usr/local/bin/$1")" ] && echo program=current
+  diff -q <(tr '\0' '\n' <"/proc/$pid/environ" | grep ^MINIO_ | sort) <(grep ^MINIO_ "$settings" | sed 's/="\(.*\)"$/=\1/' | sort) >/dev/null && echo settings=current
+fi
+serving "$2" && echo serving=yes; true
+"""
+)
+_RESTART = 'systemctl daemon-reload; systemctl reset-failed "$1" 2>/dev/null; systemctl restart --no-block "$1"'
+_WAIT = (
+    _SERVING
+    + r"""
+base=$(systemctl show "$1" -p NRestarts --value); end=$((SECONDS + $3))
+while [ $SECONDS -lt $end ]; do
+  serving "$2" && exit 0
+  eval "$(systemctl show "$1" -p NRestarts,ActiveState,ConditionResult,Job | sed 's/^/s_/')"
+  [ $((s_NRestarts - base)) -ge "$4" ] && exit 3
+  [ "$s_ActiveState" = inactive ] && [ "$s_Job" = "" -o "$s_Job" = 0 ] && { [ "$s_ConditionResult" = no ] && exit 6; exit 7; }
+  [ "$s_ActiveState" = failed ] && exit 7
+  sleep 0.3
+done; exit 8
+"""
+)
+_WRITE = 'umask 077; cat >"$1.homelake" && chown "root:$3" "$1.homelake" && chmod "$2" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1"'
+_CAUSES = {
+    3: "it restarts in a loop",
+    6: "its data directory is not a mount point, so systemd does not start it",
+    7: "systemd could not start it",
+    8: f"S3 did not answer within {START_TIMEOUT} s",
+}
+
+
+class Services(Guest):
+    """Services with a unit, a file of settings, and an S3 port."""
+
+    def service(self, name: str, port: int) -> ServiceState | None:
+        """The service there."""
+        result = self.run(_SERVICE, name, str(port), ok=(0, 4))
+        return None if result.code == 4 else parse_service(result.out)
+
+    def write_unit(self, name: str, text: str) -> None:
+        """Write its unit; systemd reads it at the restart."""
+        self.run(_WRITE, UNIT.format(name=name), "0644", "root", stdin=text.encode())
+
+    def write_environment(self, name: str, group: str, lines: tuple[str, ...], credentials: Secret) -> None:
+        """Write its settings with root's credentials, which travel on the command's input."""
+        user, _, password = credentials.reveal().partition(":")
+        text = "\n".join(["# Written by Homelake; changes are undone at the next run.", *lines, f"MINIO_ROOT_USER={user}", f"MINIO_ROOT_PASSWORD={password}", ""])
+        self.run(_WRITE, SETTINGS.format(name=name), "0640", group, stdin=text.encode())
+
+    def enable(self, name: str) -> None:
+        """Start it at every boot."""
+        self.run('systemctl daemon-reload; systemctl enable --quiet "$1"', name)
+
+    def restart(self, name: str) -> None:
+        """Start it anew; `wait_serving` sees what becomes of it."""
+        self.run(_RESTART, name)
+
+    def wait_serving(self, name: str, port: int) -> None:
+        """Wait in the guest until S3 answers. A loop of restarts is told at once, by systemd's own counter, with the journal."""
+        result = self.run(_WAIT, name, str(port), str(START_TIMEOUT), str(LOOP), ok=(0, *_CAUSES), timeout=START_TIMEOUT + 60)
+        if result.code:
+            journal = self.run('journalctl -u "$1" -n 15 --no-pager -o cat', name).out.strip()
+            raise LakeError("start", f"the service {name}", f"{_CAUSES[result.code]}. Its journal ends with:\n{journal}", "Mend the cause it names and run again")
+
+
+def parse_service(text: str) -> ServiceState:
+    """From the unit, the settings and what systemd says."""
+    lines = [line for line in section(text, "settings").splitlines() if line and not line.startswith("#")]
+    given = pairs("\n".join(lines))
+    facts = pairs(text.rpartition("</settings>")[2])
+    credentials = Secret(f"{given.get('MINIO_ROOT_USER', '')}:{given.get('MINIO_ROOT_PASSWORD', '')}")
+    closed = facts.get("mode", "").startswith(("640:root", "600:root"))
+    environment = tuple(line for line in lines if not line.startswith("MINIO_ROOT_"))
+    running = facts.get("program") == facts.get("settings") == "current" and facts.get("NeedDaemonReload") == "no"
+    # A file that others can read is not as declared: it is written anew.
+    return ServiceState(section(text, "unit") or None, environment if closed else ("readable by others",), credentials,
+                        facts.get("UnitFileState") == "enabled", running or facts.get("MainPID") == "0", facts.get("serving") == "yes")  # fmt: skip

@@ -1,0 +1,188 @@
+"""Commands on the lake's VM: one SSH connection that is kept open, every command as root."""
+
+import gzip
+import io
+import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from include.connections import Connection
+from include.lake.errors import LakeError, Unreachable
+
+CONNECT_TIMEOUT = 60  # seconds; a busy VM takes a while for the key exchange
+COMMAND_TIMEOUT = 600
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command gave: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Guest:
+    """The VM by SSH. `run` takes a shell script and its arguments; secrets go through `stdin`, never through arguments."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client: paramiko.SSHClient | None = None
+
+    def run(self, script: str, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), timeout: float = COMMAND_TIMEOUT) -> Result:
+        """Run `script` with sh as root; `$1`, `$2` … are `args`. Raises LakeError when its exit code is not in `ok`.
+
+        A command that a signal ended, or whose connection broke, is a failure of its own kind (`Unreachable`).
+        """
+        try:
+            result = self._exchange(self._command(script, args), stdin, timeout)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            raise self._unreachable(error) from None
+        if result.code < 0:
+            self.close()
+            raise Unreachable("the lake's VM", f"the command ended without an exit code{': ' + result.err.strip() if result.err.strip() else ''}", "Run again")
+        if result.code not in ok:
+            raise self._failed(result)
+        return result
+
+    def _command(self, script: str, args: tuple[str, ...]) -> str:
+        sudo = [] if self._connection.login == "root" else ["sudo", "-n"]
+        return shlex.join([*sudo, "env", "LC_ALL=C", "bash", "-c", script, "homelake", *args])
+
+    def _exchange(self, command: str, stdin: bytes, timeout: float) -> Result:
+        transport = self._open().get_transport()
+        assert transport is not None
+        with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
+            channel.settimeout(timeout)
+            channel.exec_command(command)
+            if stdin:
+                channel.sendall(stdin)
+            channel.shutdown_write()
+            out = channel.makefile("rb").read()
+            err = channel.makefile_stderr("rb").read()
+            return Result(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def send(self, source: Path, script: str, *args: str) -> None:
+        """Run `script` with a file, gzip-compressed, as its input. Raises as `run`."""
+        try:
+            transport = self._open().get_transport()
+            assert transport is not None
+            with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
+                channel.settimeout(COMMAND_TIMEOUT)
+                channel.exec_command(self._command(script, args))
+                for block in _compressed(source):
+                    channel.sendall(block)
+                channel.shutdown_write()
+                err = channel.makefile_stderr("rb").read().decode(errors="replace")
+                result = Result(channel.recv_exit_status(), "", err)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            raise self._unreachable(error) from None
+        if result.code:
+            raise self._failed(result)
+
+    def _open(self) -> paramiko.SSHClient:
+        if self._client is None:
+            c, client = self._connection, paramiko.SSHClient()
+            client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            if known := c.option("host_key"):
+                self._pin(client, known)
+            else:
+                client.load_system_host_keys()
+            client.connect(c.host, port=c.port or 22, username=c.login, timeout=CONNECT_TIMEOUT, banner_timeout=CONNECT_TIMEOUT, auth_timeout=CONNECT_TIMEOUT,
+                           pkey=_private_key(c), key_filename=c.option("key_file") or None, password=c.password.reveal() or None,
+                           allow_agent=not c.option("key_file"), look_for_keys=not c.option("key_file"))  # fmt: skip
+            transport = client.get_transport()
+            assert transport is not None
+            transport.set_keepalive(15)
+            self._client = client
+        return self._client
+
+    def _pin(self, client: paramiko.SSHClient, line: str) -> None:
+        kind, blob = line.split()[-2:] if len(line.split()) >= 2 else ("ssh-ed25519", line)
+        name = self._connection.host if (self._connection.port or 22) == 22 else f"[{self._connection.host}]:{self._connection.port}"
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {blob}")
+        if entry is None or entry.key is None:
+            raise LakeError("read", "the connection 'lake_host'", "its host_key is not a public key", "Put there what ssh-keyscan prints, as 'ssh-ed25519 AAAA…'")
+        client.get_host_keys().add(name, entry.key.get_name(), entry.key)
+
+    def close(self) -> None:
+        """End the connection; the next command opens another."""
+        client, self._client = self._client, None
+        if client:
+            client.close()
+
+    @contextmanager
+    def locked(self, who: str) -> Iterator[None]:
+        """Keep other writers out: a lock in the VM, let go when the connection ends, however it ends."""
+        script = 'mkdir -p /run/homelake; exec 9>>/run/homelake/lock; flock -n 9 || { cat /run/homelake/writer; exit 75; }; echo "$1" >/run/homelake/writer; echo ok; cat'
+        transport = self._open_or_raise()
+        with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
+            channel.settimeout(CONNECT_TIMEOUT)
+            channel.exec_command(self._command(script, (who,)))
+            said = channel.makefile("r").readline().strip()
+            if said != "ok":
+                raise Unreachable("the lake alone", f"another writer works on it ({said or 'unknown'})", "Wait for it, and run again")
+            yield
+            channel.shutdown_write()
+
+    def _open_or_raise(self) -> paramiko.Transport:
+        try:
+            transport = self._open().get_transport()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self._unreachable(error) from None
+        assert transport is not None
+        return transport
+
+    def _unreachable(self, error: Exception) -> LakeError:
+        c = self._connection
+        where = f"{c.login}@{c.host}:{c.port or 22}"
+        if isinstance(error, paramiko.BadHostKeyException):
+            return LakeError("trust", f"the lake's VM ({where})", "its host key is not the one that the connection pins",
+                             "If the VM was made anew, put its key (ssh-keyscan) into host_key of the connection 'lake_host'; else someone sits in between")  # fmt: skip
+        if isinstance(error, paramiko.AuthenticationException):
+            return LakeError("log in to", f"the lake's VM ({where})", "it accepts none of the keys given", "Check key_file of the connection 'lake_host' and authorized_keys in the VM")
+        if "not found in known_hosts" in str(error):
+            return LakeError("trust", f"the lake's VM ({where})", "its host key is not known", "Put it (ssh-keyscan) into host_key of the connection 'lake_host'")
+        cause = "it does not answer in time" if isinstance(error, socket.timeout) else str(error) or type(error).__name__
+        return Unreachable(f"the lake's VM ({where})", cause, "Check that the VM runs, and the connection 'lake_host'")
+
+    def _failed(self, result: Result) -> LakeError:
+        said = (result.err.strip() or result.out.strip()).splitlines()
+        cause = said[-1] if said else f"exit code {result.code}"
+        if "sudo:" in result.err:
+            return LakeError("act as root on", "the lake's VM", cause, f"Let {self._connection.login} use sudo without a password: /etc/sudoers.d/homelake")
+        return LakeError("run a command on", "the lake's VM", f"{cause} (exit code {result.code})")
+
+
+def _private_key(connection: Connection) -> paramiko.PKey | None:
+    text = connection.option("private_key")
+    if not text:
+        return None
+    kinds: Any = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+    for kind in kinds:
+        try:
+            return kind.from_private_key(io.StringIO(text))  # type: ignore[no-any-return]
+        except paramiko.SSHException:
+            continue
+    raise LakeError("read", "the connection 'lake_host'", "its private_key is no OpenSSH private key without passphrase")
+
+
+def _compressed(source: Path) -> Iterator[bytes]:
+    """A file, gzip-compressed at the fastest level, block by block: every Linux can unpack it."""
+    buffer = io.BytesIO()
+    with open(source, "rb") as file, gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packer:
+        while block := file.read(CHUNK):
+            packer.write(block)
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()

@@ -1,0 +1,126 @@
+"""Disk, filesystem and mount in the guest."""
+
+from include.adapters.host.facts import pairs, section
+from include.adapters.host.ssh import Guest
+from include.lake.errors import LakeError, Refused, Unreachable
+from include.lake.resources.filesystem import MAKING, DeviceFacts, FilesystemState
+from include.lake.resources.mount import MountFacts
+
+# Proxmox names a SCSI disk after its slot, in QEMU's own vendor and model. Letters move; this does not.
+BY_ID = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{slot}"
+BLOCK_GROUP = 128 << 20  # bytes; ext4 may leave a last, small group out when it grows
+
+_DEVICE = r"""
+link=$1; udevadm settle --timeout=10 2>/dev/null
+dev=$(readlink -e "$link") || exit 4
+echo "path=$link"; echo "bytes=$(blockdev --getsize64 "$dev")"
+lsblk -nro NAME "$dev" | sed 1d | sed 's/^/part=/'
+echo '<blkid>'; blkid -p -o export "$dev" || [ $? = 2 ] || exit 5; echo '</blkid>'
+echo '<wipefs>'; wipefs -n -i -p "$dev" || exit 5; echo '</wipefs>'
+echo '<ext4>'; LC_ALL=C dumpe2fs -h "$dev" 2>/dev/null; echo '</ext4>'
+"""
+
+# Everything is looked at once more in the very command that formats.
+_MKFS = r"""
+dev=$1 uuid=$2 making=$3 label=$4 again=$5
+if [ "$again" = no ] && [ -n "$(wipefs -n "$dev")$(blkid -p -o value "$dev")" ]; then echo "$dev carries something now" >&2; exit 6; fi
+if [ "$again" = yes ] && [ "$(blkid -p -o value -s UUID "$dev")/$(blkid -p -o value -s LABEL "$dev")" != "$uuid/$making" ]; then
+  echo "$dev does not carry what was begun" >&2; exit 6; fi
+mkfs.ext4 -q -F -U "$uuid" -L "$making" -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$dev" && e2label "$dev" "$label"
+"""
+
+# The bare directory lies below the mount: it is seen in a mount namespace of its own, through a bind of the root filesystem.
+_MOUNT = r"""
+target=$1
+echo '<fstab>'; cat /etc/fstab; echo '</fstab>'
+echo "mounted=$(findmnt -n -o UUID --mountpoint "$target")"
+unshare -m --propagation private sh -c 'mount --bind / /mnt && [ -d "/mnt$1" ] && { lsattr -d "/mnt$1" | sed s/^/attributes=/; ls -A "/mnt$1" | sed s/^/file=/; }' sh "$target" || true
+"""
+
+_PROTECT = r"""
+unshare -m --propagation private sh -c 'mount --bind / /mnt && mkdir -p "/mnt$1" && chmod 0700 "/mnt$1"; chattr +i "/mnt$1"' sh "$1"
+"""
+
+_WRITE = 'cat >"$1.homelake" && chmod --reference="$1" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1" && systemctl daemon-reload'
+
+
+class Storage(Guest):
+    """Disk, filesystem and mount. Every write looks once more at what it is about to change."""
+
+    def device(self, slot: str) -> DeviceFacts:
+        """The disk of a slot."""
+        result = self.run(_DEVICE, BY_ID.format(slot=slot), ok=(0, 4))
+        if result.code == 4:
+            raise Unreachable(f"the disk of {slot} in the VM", f"there is no {BY_ID.format(slot=slot)}",
+                              "If the disk was just added, the VM may need hotplug for disks (qm set VMID --hotplug disk,network,usb) or a restart")  # fmt: skip
+        return parse_device(result.out)
+
+    def make_filesystem(self, path: str, state: FilesystemState, *, again: bool) -> None:
+        """Make an ext4; until it is complete it carries the label MAKING."""
+        if state.type != "ext4":
+            raise LakeError("make", f"a filesystem of type {state.type}", "only ext4 is supported")
+        result = self.run(_MKFS, path, state.uuid, MAKING, state.label, "yes" if again else "no", ok=(0, 6))
+        if result.code == 6:
+            raise Refused("format", path, result.err.strip(), "Look at it with wipefs -n and run again")
+
+    def grow_filesystem(self, path: str) -> None:
+        """Make it as large as its disk, online (or at rest, after the check that resize2fs wants)."""
+        self.run('echo 1 >"/sys/block/$(basename "$(readlink -e "$1")")/device/rescan"; findmnt -n "$(readlink -e "$1")" >/dev/null || e2fsck -fp "$1" >/dev/null; resize2fs "$1"', path)
+
+    def mount_facts(self, target: str) -> MountFacts:
+        """What is at a mount point."""
+        return parse_mount(self.run(_MOUNT, target).out, target)
+
+    def protect(self, target: str) -> None:
+        """Make the bare directory, and make it immutable."""
+        self.run(_PROTECT, target)
+
+    def write_fstab(self, target: str, uuid: str, fstype: str, options: str) -> None:
+        """Set the mount point's line; every other line stays as it is."""
+        text = self.run("cat /etc/fstab").out
+        self.run(_WRITE, "/etc/fstab", stdin=with_line(text, target, f"UUID={uuid} {target} {fstype} {options} 0 2").encode())
+
+    def mount(self, target: str) -> None:
+        """Mount it as /etc/fstab says, through systemd, so that its units know."""
+        self.run('systemctl daemon-reload; systemctl start "$(systemd-escape -p --suffix=mount "$1")" && mountpoint -q "$1"', target)
+
+
+def parse_device(text: str) -> DeviceFacts:
+    """From blkid, wipefs and dumpe2fs. Partitions, LVM and the like below the disk count as signatures too."""
+    facts, blkid = pairs(text), pairs(section(text, "blkid"))
+    found = [line.split(",")[-1] for line in section(text, "wipefs").splitlines() if line and not line.startswith("#")]
+    kinds = [blkid[k] for k in ("TYPE", "PTTYPE") if k in blkid] + found + [line[5:] for line in text.splitlines() if line.startswith("part=")]
+    state = None
+    if "TYPE" in blkid and "PTTYPE" not in blkid:
+        ext4 = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in section(text, "ext4").splitlines())}
+        size = int(ext4.get("Block count", 0)) * int(ext4.get("Block size", 0))
+        state = FilesystemState(blkid["TYPE"], blkid.get("UUID", ""), blkid.get("LABEL", ""), int(facts["bytes"]) - size < BLOCK_GROUP)
+    return DeviceFacts(facts["path"], tuple(dict.fromkeys(kinds)), state)
+
+
+def parse_mount(text: str, target: str) -> MountFacts:
+    """From /etc/fstab, findmnt, lsattr and ls."""
+    lines = [line.split() for line in section(text, "fstab").splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    entry = next(((f[0].removeprefix("UUID="), f[2], f[3]) for f in lines if len(f) >= 4 and f[1] == target), None)
+    after = text.rpartition("</fstab>")[2]
+    facts = pairs(after)
+    files = sum(line.startswith("file=") for line in after.splitlines())
+    return MountFacts(entry, facts.get("mounted") or None, "i" in facts.get("attributes", "").split(" ")[0], files)
+
+
+def with_line(text: str, target: str, line: str) -> str:
+    """A table of mounts with one mount point's line set.
+
+    >>> with_line("a /x ext4 defaults 0 1\\n", "/y", "b /y ext4 defaults 0 2")
+    'a /x ext4 defaults 0 1\\nb /y ext4 defaults 0 2\\n'
+    """
+    lines, done = [], False
+    for old in text.splitlines():
+        fields = old.split()
+        if len(fields) >= 2 and not old.lstrip().startswith("#") and fields[1] == target:
+            if not done:
+                lines.append(line)
+            done = True
+        else:
+            lines.append(old)
+    return "\n".join(lines if done else [*lines, line]) + "\n"

@@ -1,0 +1,163 @@
+"""Kubernetes, through its official client."""
+
+import base64
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+from include.connections import Connection
+from include.lake.errors import LakeError, Unreachable
+from include.lake.resources.namespace import NamespaceState
+from include.lake.resources.service_account import ServiceAccountState
+from include.lake.secret import Secret
+
+T = TypeVar("T")
+TIMEOUT = (10, 30)  # seconds to connect, and to answer
+OURS = {"app.kubernetes.io/managed-by": "homelake"}
+
+
+class Kubernetes:
+    """A cluster as one kube config sees it. Connects at the first call."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @cached_property
+    def api(self) -> Any:
+        """The API client, from `extra.kube_config_path`, `extra.kube_config`, or the pod Homelake runs in."""
+        import yaml
+        from kubernetes import config
+        from kubernetes.client import ApiClient, Configuration
+
+        c, where = self._connection, Configuration()
+        try:
+            if text := c.option("kube_config"):
+                config.load_kube_config_from_dict(yaml.safe_load(text), client_configuration=where, context=c.option("cluster_context") or None)
+            elif c.option("in_cluster") in ("True", "true", "1"):
+                config.load_incluster_config(client_configuration=where)
+            else:
+                config.load_kube_config(c.option("kube_config_path") or None, client_configuration=where, context=c.option("cluster_context") or None)
+        except (config.ConfigException, OSError, yaml.YAMLError) as error:
+            raise LakeError("reach", "Kubernetes", f"its kube config cannot be used ({error})", f"Check the connection {c.id!r}") from None
+        where.retries = 0
+        return ApiClient(where)
+
+    @cached_property
+    def core(self) -> Any:
+        """The core API."""
+        from kubernetes.client import CoreV1Api
+
+        return CoreV1Api(self.api)
+
+    @cached_property
+    def rbac(self) -> Any:
+        """The API of roles."""
+        from kubernetes.client import RbacAuthorizationV1Api
+
+        return RbacAuthorizationV1Api(self.api)
+
+    @cached_property
+    def custom(self) -> Any:
+        """The API of custom objects, as SparkApplications."""
+        from kubernetes.client import CustomObjectsApi
+
+        return CustomObjectsApi(self.api)
+
+    def call(self, what: str, function: Callable[..., T], *args: Any, absent: tuple[int, ...] = (), **options: Any) -> T | None:
+        """One API call. None when the answer's code is in `absent`; other errors become LakeErrors."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return function(*args, _request_timeout=TIMEOUT, **options)
+        except ApiException as error:
+            if error.status in absent:
+                return None
+            raise explained(what, error) from None
+        except (HTTPError, OSError) as error:
+            cause = str(error).split(": ")[-1].strip("()'\" ")[:200]
+            raise Unreachable(f"Kubernetes at {self.api.configuration.host}", cause, f"Check the connection {self._connection.id!r}") from None
+
+    def namespace(self, name: str) -> NamespaceState | None:
+        """The namespace."""
+        found = self.call(f"namespace {name}", self.core.read_namespace, name, absent=(404,))
+        return None if found is None else NamespaceState(found.status.phase == "Active")
+
+    def make_namespace(self, name: str) -> None:
+        """Make it."""
+        self.call(f"namespace {name}", self.core.create_namespace, {"metadata": {"name": name, "labels": OURS}}, absent=(409,))
+
+    def service_account(self, namespace: str, name: str) -> ServiceAccountState | None:
+        """Account, role and binding of that name."""
+        what = f"service account {namespace}/{name}"
+        account = self.call(what, self.core.read_namespaced_service_account, name, namespace, absent=(404,))
+        role = self.call(what, self.rbac.read_namespaced_role, name, namespace, absent=(404,))
+        binding = self.call(what, self.rbac.read_namespaced_role_binding, name, namespace, absent=(404,))
+        if account is None and role is None and binding is None:
+            return None
+        return ServiceAccountState(account is not None, _lines(role), binding is not None and _binds(binding, namespace, name))
+
+    def make_service_account(self, namespace: str, name: str) -> None:
+        """Make the account."""
+        self.call(f"service account {namespace}/{name}", self.core.create_namespaced_service_account, namespace, {"metadata": {"name": name, "labels": OURS}}, absent=(409,))
+
+    def put_role(self, namespace: str, name: str, rules: frozenset[str]) -> None:
+        """Make or replace the role."""
+        kinds: dict[str, list[str]] = {}
+        for verb, kind in sorted(r.split(" ", 1) for r in rules):
+            kinds.setdefault(kind, []).append(verb)
+        body = {"metadata": {"name": name, "labels": OURS}, "rules": [{"apiGroups": [""], "resources": [k], "verbs": v} for k, v in kinds.items()]}
+        if self.call(f"role {name}", self.rbac.replace_namespaced_role, name, namespace, body, absent=(404,)) is None:
+            self.call(f"role {name}", self.rbac.create_namespaced_role, namespace, body)
+
+    def bind(self, namespace: str, name: str) -> None:
+        """Make the binding; one that leads elsewhere is made anew, since its role cannot be changed."""
+        what = f"role binding {name}"
+        body = {"metadata": {"name": name, "labels": OURS}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]}  # fmt: skip
+        self.call(what, self.rbac.delete_namespaced_role_binding, name, namespace, absent=(404,))
+        self.call(what, self.rbac.create_namespaced_role_binding, namespace, body)
+
+    def secret(self, namespace: str, name: str) -> dict[str, Secret] | None:
+        """A secret's values."""
+        found = self.call(f"secret {namespace}/{name}", self.core.read_namespaced_secret, name, namespace, absent=(404,))
+        return None if found is None else {k: Secret(base64.b64decode(v).decode(errors="replace")) for k, v in (found.data or {}).items()}
+
+    def write_secret(self, namespace: str, name: str, values: dict[str, Secret]) -> None:
+        """Set these keys of a secret, and leave its others alone."""
+        what = f"secret {namespace}/{name}"
+        body = {"data": {k: base64.b64encode(v.reveal().encode()).decode() for k, v in values.items()}}
+        if self.call(what, self.core.patch_namespaced_secret, name, namespace, body, absent=(404,)) is None:
+            self.call(what, self.core.create_namespaced_secret, namespace, body | {"metadata": {"name": name, "labels": OURS}, "type": "Opaque"})
+
+
+def _lines(role: Any) -> frozenset[str]:
+    return frozenset(
+        f"{verb} {f'{group}/' if group else ''}{kind}"
+        for rule in (role.rules or () if role else ())
+        for group in rule.api_groups or ("",)
+        for kind in rule.resources or ()
+        for verb in rule.verbs
+    )
+
+
+def _binds(binding: Any, namespace: str, name: str) -> bool:
+    subjects = [(s.kind, s.name, s.namespace) for s in binding.subjects or ()]
+    return (binding.role_ref.kind, binding.role_ref.name) == ("Role", name) and subjects == [("ServiceAccount", name, namespace)]
+
+
+def explained(what: str, error: Any) -> LakeError:
+    """A LakeError that names cause and remedy."""
+    import json
+
+    try:
+        cause = json.loads(error.body)["message"]
+    except (ValueError, TypeError, KeyError):
+        cause = error.reason or str(error.status)
+    if error.status == 401:
+        return LakeError("log in to", "Kubernetes", cause, "Check the connection 'kubernetes_default': its token or certificate may have expired")
+    if error.status == 403:
+        return LakeError("use", f"{what} in Kubernetes", cause, "Give the account of the kube config that right; ./lake doctor lists what is needed")
+    if error.status in (429, 500, 502, 503, 504):
+        return Unreachable("Kubernetes", f"it answered {error.status}: {cause}")
+    return LakeError("use", f"{what} in Kubernetes", cause)

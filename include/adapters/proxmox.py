@@ -1,0 +1,148 @@
+"""The Proxmox VE API, through proxmoxer."""
+
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import proxmoxer
+import requests
+
+from include.connections import Connection
+from include.lake.errors import LakeError, Refused, Unreachable
+from include.lake.resources.vm_disk import FLAGS, SlotFacts, VmDiskState
+from include.lake.units import Size
+
+TIMEOUT = 30  # seconds for one call; proxmoxer's own 5 are too few for a busy node
+TASK_TIMEOUT = 600  # seconds for a task, as allocating a disk that is not sparse
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Proxmox:
+    """A Proxmox VE node, as one API token sees it. Connects at the first call."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @cached_property
+    def api(self) -> Any:
+        """proxmoxer's API object. `extra.ca` names the file of the CA that signed the node's certificate."""
+        c = self._connection
+        url = urlsplit(c.host if "//" in c.host else f"https://{c.host}")
+        user, _, token = c.login.partition("!")
+        if not url.hostname or not user or not token:
+            raise LakeError("reach", "Proxmox VE", f"the connection {c.id!r} has no host, or its login is not a token id such as homelake@pve!bootstrap",
+                            "Set host to https://NODE:8006 and login to USER@REALM!TOKEN")  # fmt: skip
+        return proxmoxer.ProxmoxAPI(url.hostname, port=url.port or c.port or 8006, user=user, token_name=token, token_value=c.password.reveal(),
+                                    verify_ssl=c.option("ca") or c.option("verify", "true") == "true", timeout=TIMEOUT)  # fmt: skip
+
+    def call(self, method: str, path: str, **params: Any) -> Any:
+        """One API call; errors become LakeErrors that name their cause."""
+        try:
+            return getattr(self.api(path), method)(**params)
+        except proxmoxer.ResourceException as error:
+            raise _explained(error, f"{method.upper()} {path}") from None
+        except proxmoxer.AuthenticationError as error:
+            raise LakeError("log in to", "Proxmox VE", str(error)) from None
+        except (requests.RequestException, OSError) as error:
+            raise Unreachable("Proxmox VE", _network_cause(error), f"Check the connection {self._connection.id!r} ({self._connection.host})") from None
+
+    def task(self, node: str, upid: str | None) -> None:
+        """Wait until a task is done. Raises LakeError with the task's own error."""
+        deadline, pause = time.monotonic() + TASK_TIMEOUT, 0.05
+        while upid:
+            status = self.call("get", f"nodes/{node}/tasks/{upid}/status")
+            if status["status"] != "running":
+                if not str(status.get("exitstatus", "")).startswith(("OK", "WARNINGS")):
+                    raise LakeError("run", f"the Proxmox task {upid.split(':')[5]}", str(status.get("exitstatus")), f"See the task's log in Proxmox VE: {upid}")
+                return
+            if time.monotonic() > deadline:
+                raise Unreachable(f"the end of the Proxmox task {upid}", f"it still runs after {TASK_TIMEOUT} s")
+            time.sleep(pause)
+            pause = min(pause * 2, 2)
+
+    def config(self, node: str, vmid: int) -> dict[str, Any]:
+        """The VM's configuration as it runs (pending values left out)."""
+        return dict(self.call("get", f"nodes/{node}/qemu/{vmid}/config", current=1))
+
+    def slot(self, node: str, vmid: int, slot: str) -> SlotFacts | None:
+        """The disk in a slot; None when it is empty."""
+        text = self.config(node, vmid).get(slot)
+        if text is None:
+            return None
+        facts = parse_slot(text, vmid)
+        if facts is None:
+            raise Refused("use", f"slot {slot} of VM {vmid}", f"it holds {text.split(',')[0]}, which is not a disk of this VM",
+                          "Declare another slot in lake.yaml: vm.disk.slot")  # fmt: skip
+        later = next((e.get("pending") for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot and "pending" in e), None)
+        waiting = parse_slot(later, vmid) if later else None
+        flags = {f: getattr(waiting.state, f) for f in FLAGS} if waiting else {}
+        return SlotFacts(facts.volume, facts.state, flags)
+
+    def scsihw(self, node: str, vmid: int) -> str:
+        """The VM's SCSI controller; Proxmox leaves the default out."""
+        return str(self.config(node, vmid).get("scsihw", "lsi"))
+
+    def add_disk(self, node: str, vmid: int, slot: str, state: VmDiskState) -> None:
+        """Allocate a volume and attach it."""
+        self._set(node, vmid, slot, f"{state.storage}:{state.size // 2**30}", {f: getattr(state, f) for f in FLAGS}, create=True)
+
+    def set_flags(self, node: str, vmid: int, slot: str, flags: Mapping[str, bool]) -> None:
+        """Change flags of the attached disk, and leave every other option of it as it is."""
+        pending = next((e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot), {})
+        volume, *options = (pending.get("pending") or pending["value"]).split(",")
+        kept = [o for o in options if o.split("=")[0] not in flags and not o.startswith("size=")]
+        self._set(node, vmid, slot, ",".join([volume, *kept]), flags, create=False)
+
+    def _set(self, node: str, vmid: int, slot: str, start: str, flags: Mapping[str, bool | None], *, create: bool) -> None:
+        config = self.config(node, vmid)
+        if create and slot in config:
+            raise Refused("add", f"a disk in slot {slot} of VM {vmid}", "the slot was taken in the meantime", "Run again")
+        options = [f"{f}={'on' if f == 'discard' and on else 'ignore' if f == 'discard' else int(on)}" for f, on in sorted(flags.items()) if on is not None]
+        # The digest makes Proxmox refuse the change when someone else changed the VM after we looked.
+        path = f"nodes/{node}/qemu/{vmid}/config"
+        self.task(node, self.call("post", path, digest=config["digest"], **{slot: ",".join([start, *options])}))
+
+    def grow(self, node: str, vmid: int, slot: str, size: Size) -> None:
+        """Make the volume larger, online."""
+        self.task(node, self.call("put", f"nodes/{node}/qemu/{vmid}/resize", disk=slot, size=f"{size // 2**30}G"))
+
+
+def parse_slot(text: str, vmid: int) -> SlotFacts | None:
+    """A slot's line, as `local-lvm:vm-100-disk-1,backup=1,size=500G`. None when it is not a disk of that VM.
+
+    Flags that are left out have Proxmox's defaults: backed up, no discard, no SSD emulation, no IO thread.
+    """
+    volume, *pairs = text.split(",")
+    options = dict(p.split("=", 1) for p in pairs if "=" in p)
+    storage, _, name = volume.partition(":")
+    if options.get("media") == "cdrom" or f"vm-{vmid}-" not in name:
+        return None
+    size = options.get("size", "0")
+    number, unit = (size[:-1], _UNITS[size[-1]]) if size[-1:] in _UNITS else (size, 1)
+    on = {k: options.get(k, default) in ("1", "on") for k, default in (("ssd", "0"), ("discard", "ignore"), ("backup", "1"), ("iothread", "0"))}
+    return SlotFacts(volume, VmDiskState(storage, Size(int(float(number) * unit)), **on), {})
+
+
+def _explained(error: proxmoxer.ResourceException, call: str) -> LakeError:
+    cause = str(error.status_message or error.content or error.status_code).strip()
+    if error.errors:
+        cause += " " + ", ".join(f"{k}: {v}" for k, v in dict(error.errors).items())
+    if error.status_code == 401:
+        return LakeError("log in to", "Proxmox VE", f"{cause} (the token id or its secret is wrong)", "Check the connection 'proxmox'; ./lake doctor tries it")
+    if error.status_code == 403:
+        return LakeError("use", "Proxmox VE", cause, "Give the token that privilege: ./lake doctor prints the pveum lines")
+    if error.status_code in (595, 596, 599, 502, 503, 504):
+        return Unreachable("the Proxmox VE node", cause)
+    return LakeError("use", f"Proxmox VE ({call})", cause)
+
+
+def _network_cause(error: Exception) -> str:
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not signed by a CA known here (set extra.ca of the connection to the CA's file)"
+    for known in ("Connection refused", "No route to host", "timed out", "Name or service not known"):
+        if known in text:
+            return known.lower()
+    return text.splitlines()[0][:200]

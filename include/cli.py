@@ -1,0 +1,77 @@
+"""`./lake`: plan, apply and watch a lake from the command line; start its Airflow; run the home lab."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from include.lake.errors import LakeError
+from include.settings import ROOT
+
+EPILOG = """examples:
+  ./lake lab up                     build and start the home lab in a box (first time about 15 minutes)
+  ./lake plan                       what it would take to make the lake as include/lake.yaml declares it
+  ./lake apply                      do it, after showing it
+  ./lake airflow dags test lake_bootstrap
+  ./lake airflow standalone         Airflow with its UI on http://127.0.0.1:8080
+
+exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; its exit code is returned."""
+    argv = sys.argv[1:] if argv is None else argv
+    # These two take their own arguments, `--help` among them.
+    if argv[:1] == ["lab"]:
+        os.execv(sys.executable, [sys.executable, "-m", "lab", *argv[1:]])
+    try:
+        if argv[:1] == ["airflow"]:
+            from include.run_airflow import run_airflow
+
+            return run_airflow(argv[1:])
+        args = _parser().parse_args(argv)
+        return int(args.run(args))
+    except LakeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. What was done stays; run again to go on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./lake", description="A data lake that builds, checks and runs itself.", epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from include import commands as c
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=(run.__doc__ or text).split("\n\n")[0])
+        command.set_defaults(run=run)
+        if spec:
+            command.add_argument("--file", type=Path, default=ROOT / "include/lake.yaml", help="the declaration (include/lake.yaml)")
+            command.add_argument("--json", action="store_true", help="print JSON")
+        return command
+
+    only = {"metavar": "RESOURCE", "nargs": "*", "help": "only these, as bucket/datalake"}
+    add("plan", c.plan, "show what it would take to make the lake as declared").add_argument("only", **only)  # type: ignore[arg-type]
+    apply = add("apply", c.apply, "make the lake as declared")
+    apply.add_argument("only", **only)  # type: ignore[arg-type]
+    apply.add_argument("--yes", action="store_true", help="do not ask")
+    apply.add_argument("--force", metavar="RESOURCE", action="append", default=[], help="allow a change of this resource that may lose data")
+    add("status", c.status, "say in one line for each resource how it stands")
+    add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
+    connections = add("connections", c.print_connections, "print AIRFLOW_CONN_… lines, secrets included, for Astro's .env", spec=False)
+    connections.add_argument("--names", action="store_true", help="only what each connection leads to, without secrets")
+    commands.add_parser("airflow", help="run Airflow's own command with the project's environment", add_help=False)
+    commands.add_parser("lab", help="the home lab in a box: up, down, destroy, status, doctor, env, ssh, reset", add_help=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The commands of `./lake` that concern the lake itself."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from include.adapters.clients import Clients
+from include.lake.errors import LakeError
+from include.lake.lake import load_lake
+from include.lake.resource import Resource, ensure
+from include.lake.survey import Finding, Status, survey
+from include.render import MARKS, lines_of, plan_lines, summary
+from include.settings import command_line_connections, connections, site_facts
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Show what it would take to make the lake as declared. Reads only. Exits 0 (nothing to do), 2 (changes), 1 (error)."""
+    findings = _look(args)
+    if args.json:
+        print(json.dumps([f.as_dict() for f in findings], indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(*lines_of(finding), sep="\n", end="\n" if finding.status is not Status.OK else "")
+        print(summary(findings))
+    return _code(findings)
+
+
+def status(args: argparse.Namespace) -> int:
+    """Say in one line for each resource how it stands. Exits as plan does."""
+    findings = _look(args)
+    if args.json:
+        print(json.dumps({f.resource_id: str(f.status) for f in findings}, indent=2))
+    else:
+        for f in findings:
+            print(f"{f.resource_id:34} {f.error or (', '.join(sorted(f.plan.fields())) + ' differs' if f.plan else f.status)}")
+    return _code(findings)
+
+
+def apply(args: argparse.Namespace) -> int:
+    """Make the lake as declared, after showing what that means. A second run changes nothing."""
+    lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
+    chosen = _choose(lake.resources(), args.only)
+    try:
+        _approve(survey(chosen, clients), args)
+        done: list[dict[str, Any]] = []
+        changed = 0
+        with clients.host.locked("./lake apply"):
+            for resource in chosen:
+                began = time.monotonic()
+                outcome = ensure(resource, clients(resource.part), force=args.force)
+                done.append(outcome.as_dict())
+                changed += outcome.applied
+                if not args.json and (outcome.applied or outcome.plan.pending):
+                    print(f"{MARKS.get(outcome.plan.action, '…')} {resource.id}  ({time.monotonic() - began:.1f} s)", *plan_lines(outcome.plan), sep="\n", flush=True)
+        print(json.dumps(done, indent=2, ensure_ascii=False) if args.json else f"Applied: {changed} changed, {len(done) - changed} as declared.")
+    finally:
+        clients.close()
+    return 0
+
+
+def _approve(findings: list[Finding], args: argparse.Namespace) -> None:
+    if not args.json:
+        for finding in findings:
+            print(*lines_of(finding), sep="\n", end="\n" if finding.status is not Status.OK else "")
+        print(summary(findings), flush=True)
+    if _code(findings) == 0 or args.yes:
+        return
+    if not sys.stdin.isatty():
+        raise LakeError("apply", "the plan", "nobody is there to approve it", "Run it with --yes")
+    if input("Apply it? Only 'yes' goes on: ").strip() != "yes":
+        raise LakeError("apply", "the plan", "it was not approved")
+
+
+def print_connections(args: argparse.Namespace) -> int:
+    """Print the connections of the site in use as AIRFLOW_CONN_… lines, secrets included (Astro's .env takes them)."""
+    for name, connection in connections(site_facts()).items():
+        if args.names:
+            print(f"{name:20} {connection.type:12} {connection.host or connection.option('endpoint_url') or connection.option('kube_config_path')}")
+        else:
+            print(f"AIRFLOW_CONN_{name.upper()}='{connection.as_json()}'")
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Look at a real site before a bootstrap, and say what to do about what is missing. Reads only."""
+    from include.doctor import examine
+
+    lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
+    try:
+        findings = list(examine(lake, clients))
+    finally:
+        clients.close()
+    if args.json:
+        print(json.dumps([{"what": f.what, "problem": f.problem, "remedy": f.remedy} for f in findings], indent=2))
+    else:
+        for f in findings:
+            print(f"✗ {f.what}: {f.problem}. {f.remedy}" if f.problem else f"✓ {f.what}")
+    return 1 if any(f.problem for f in findings) else 0
+
+
+def _look(args: argparse.Namespace) -> list[Finding]:
+    lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
+    try:
+        return survey(_choose(lake.resources(), getattr(args, "only", ())), clients)
+    finally:
+        clients.close()
+
+
+def _choose(resources: tuple[Resource[Any, Any], ...], only: list[str]) -> tuple[Resource[Any, Any], ...]:
+    if unknown := set(only) - {r.id for r in resources}:
+        raise LakeError("find", ", ".join(sorted(unknown)), "the declaration has no such resource", f"It has {', '.join(r.id for r in resources)}")
+    return tuple(r for r in resources if not only or r.id in only)
+
+
+def _code(findings: list[Finding]) -> int:
+    if any(f.error for f in findings):
+        return 1
+    return 2 if any(f.status in (Status.CHANGES, Status.LATER) for f in findings) else 0
+
+
+def _say(text: str) -> None:
+    print(f"  … {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,115 @@
+"""The environment of a run without Astro: `airflow_settings.yaml`, completed by the facts of a site or of a lab.
+
+A site's facts are `KEY=value` lines under the names that `./lake lab env` prints. They come from the file that HOMELAKE_SITE
+names, else from `site.env` at the project's root, else from the lab that HOMELAKE_LAB names (`demo`).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from include.connections import Connection, Connections, from_environment
+from include.lake.errors import LakeError
+from include.lake.secret import Secret
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = ROOT / "airflow_settings.yaml"
+
+
+def site_facts(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The facts of the site in use; empty when there is neither a site's file nor a lab."""
+    named = environment.get("HOMELAKE_SITE")
+    path = Path(named) if named else ROOT / "site.env"
+    if named and not path.is_file():
+        raise LakeError("read", f"the site's facts {named}", "there is no such file", "Correct HOMELAKE_SITE; docs/how-to/real-site.md shows its form")
+    if path.is_file():
+        if path.stat().st_mode & 0o077:
+            raise LakeError("read", f"the site's facts {path}", "others can read it, and it holds secrets", f"chmod 600 {path}")
+        return parse_facts(path.read_text(encoding="utf-8"))
+    done = subprocess.run([sys.executable, "-m", "lab", "env"], cwd=ROOT, capture_output=True, text=True, check=False,
+                          env={**environment, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    return parse_facts(done.stdout) if done.returncode == 0 else {}
+
+
+def parse_facts(text: str) -> dict[str, str]:
+    """`KEY=value` lines; `#` starts a comment line."""
+    lines = (line.strip() for line in text.splitlines())
+    return {k.strip(): v.strip().strip("\"'") for k, _, v in (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))}
+
+
+def connections(facts: Mapping[str, str]) -> dict[str, Connection]:
+    """Every connection of the settings, completed by the facts."""
+    declared = (yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}).get("airflow", {}).get("connections") or []
+    base = {c["conn_id"]: _declared(c) for c in declared}
+    return base | {c.id: c for c in _from_facts(facts)} if facts else base
+
+
+def _declared(entry: Mapping[str, Any]) -> Connection:
+    extra = entry.get("conn_extra") or {}
+    return Connection(entry["conn_id"], entry["conn_type"], entry.get("conn_host") or "", entry.get("conn_login") or "", Secret(entry.get("conn_password") or ""),
+                      entry.get("conn_port") or None, json.loads(extra) if isinstance(extra, str) else extra)  # fmt: skip
+
+
+def _from_facts(f: Mapping[str, str]) -> list[Connection]:
+    def extra(**values: Any) -> dict[str, Any]:
+        return {k: v for k, v in values.items() if v}
+
+    region, endpoint, ca = f.get("S3_REGION", ""), f.get("S3_ENDPOINT", ""), f.get("S3_CA", "")
+    root, password = f.get("S3_ROOT_USER", ""), Secret(f.get("S3_ROOT_PASSWORD", ""))
+    token, secret = (f.get(f"PVE_BOOTSTRAP_TOKEN_{x}") or f.get(f"PVE_TOKEN_{x}", "") for x in ("ID", "SECRET"))
+    return [
+        Connection("proxmox", "proxmox", f.get("PVE_URL", ""), token, Secret(secret), None, extra(ca=f.get("PVE_CA"))),
+        Connection("lake_host", "ssh", f.get("SSH_HOST", ""), f.get("SSH_USER", ""), Secret(""), int(f.get("SSH_PORT") or 22),
+                   extra(key_file=f.get("SSH_KEY"), host_key=_host_key(f), no_host_key_check="false")),
+        Connection("minio_admin", "minio", endpoint, root, password, None, extra(region=region, ca=ca)),
+        Connection("lake_s3", "aws", "", root, password, None,
+                   extra(endpoint_url=endpoint, region_name=region, verify=ca, config_kwargs={"s3": {"addressing_style": "path"}})),
+        Connection("kubernetes_default", "kubernetes", extra=extra(kube_config_path=f.get("KUBECONFIG"))),
+    ]  # fmt: skip
+
+
+def _host_key(facts: Mapping[str, str]) -> str:
+    path = Path(facts.get("SSH_KNOWN_HOSTS", ""))
+    if not path.is_file():
+        return ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        names, _, key = line.partition(" ")
+        if facts.get("SSH_HOST") in names.replace("[", "").replace("]", "").split(","):
+            return " ".join(key.split()[:2])
+    return ""
+
+
+def airflow_environment(facts: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment in which Airflow, or a command, finds the project and its connections. What is set already wins."""
+    home = environment.get("AIRFLOW_HOME") or str(ROOT / ".airflow")
+    defaults = {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # with the server on loopback only
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "PYTHONPATH": str(ROOT),
+    }
+    conns = {f"AIRFLOW_CONN_{i.upper()}": c.as_json() for i, c in connections(facts).items()}
+    return {**conns, **defaults, **environment, "PYTHONPATH": str(ROOT)}
+
+
+def command_line_connections() -> Connections:
+    """The connections of a command: the environment's, then the site's or the lab's."""
+    return from_environment(airflow_environment(site_facts()))
+
+
+def pools_and_variables() -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The pools and variables of the settings, in the form that `airflow pools|variables import` reads."""
+    declared = (yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}).get("airflow", {})
+    pools = [{"name": p["pool_name"], "slots": p["pool_slot"], "description": p.get("pool_description", "")} for p in declared.get("pools") or []]
+    return pools, {v["variable_name"]: str(v["variable_value"]) for v in declared.get("variables") or []}
