@@ -53,7 +53,12 @@ def apply(args: argparse.Namespace) -> int:
                 done.append(outcome.as_dict())
                 changed += outcome.applied
                 if not args.json and (outcome.applied or outcome.plan.pending):
-                    print(f"{MARKS.get(outcome.plan.action, '…')} {resource.id}  ({time.monotonic() - began:.1f} s)", *plan_lines(outcome.plan), sep="\n", flush=True)
+                    print(
+                        f"{MARKS.get(outcome.plan.action, '…')} {resource.id}  ({time.monotonic() - began:.1f} s)",
+                        *plan_lines(outcome.plan),
+                        sep="\n",
+                        flush=True,
+                    )
         print(json.dumps(done, indent=2, ensure_ascii=False) if args.json else f"Applied: {changed} changed, {len(done) - changed} as declared.")
     finally:
         clients.close()
@@ -103,7 +108,7 @@ def doctor(args: argparse.Namespace) -> int:
 def _look(args: argparse.Namespace) -> list[Finding]:
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     try:
-        return survey(_choose(lake.resources(), getattr(args, "only", ())), clients)
+        return survey(_choose(lake.resources(), getattr(args, "only", [])), clients)
     finally:
         clients.close()
 

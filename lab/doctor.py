@@ -37,7 +37,9 @@ def examine(lab: Lab) -> Iterator[Finding]:
     yield _memory()
     yield _disk()
     missing = _missing_packages()
-    yield Finding("packages", f"missing: {' '.join(missing)}" if missing else "", f"apt-get update && apt-get install --no-install-recommends -y {' '.join(missing)}")
+    yield Finding(
+        "packages", f"missing: {' '.join(missing)}" if missing else "", f"apt-get update && apt-get install --no-install-recommends -y {' '.join(missing)}"
+    )
     yield _go()
     yield Finding("Maven", "" if shutil.which("mvn") else "there is no mvn", "apt-get install maven")
     tun = Path("/dev/net/tun")
@@ -93,5 +95,3 @@ def _network(lab: Lab) -> Finding:
 def report(lab: Lab) -> list[Finding]:
     """Everything that is wrong."""
     return [f for f in examine(lab) if f.problem]
-
-

@@ -72,8 +72,9 @@ def find_lab(name: str, *, claim: bool = False) -> Lab:
     with _registry() as entries:
         entry = entries.get(name)
         if entry and entry["state"] != str(own) and claim and Path(entry["state"]).exists():
-            raise LabError("use", f"the lab {name!r}", f"it belongs to {entry['state']}",
-                           f"Choose another --name, or remove it: ./lake lab destroy --name {name}")
+            raise LabError(
+                "use", f"the lab {name!r}", f"it belongs to {entry['state']}", f"Choose another --name, or remove it: ./lake lab destroy --name {name}"
+            )
         if not entry or (claim and entry["state"] != str(own)):
             taken = {e["subnet"] for n, e in entries.items() if n != name} | set(FIXED.values())
             subnet = FIXED.get(name) or next(n for n in range(203, 250) if n not in taken)

@@ -67,7 +67,12 @@ class Binaries:
         environment.pop("GOBIN", None)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=scratch)
         if done.returncode:
-            raise LakeError("build", module, "\n".join(done.stderr.strip().splitlines()[-5:]) or f"go ended with {done.returncode}", "Check the module's version and the Go proxy")
+            raise LakeError(
+                "build",
+                module,
+                "\n".join(done.stderr.strip().splitlines()[-5:]) or f"go ended with {done.returncode}",
+                "Check the module's version and the Go proxy",
+            )
         built = [p for p in (scratch / "go/bin").rglob("*") if p.is_file()]
         if len(built) != 1:
             raise LakeError("build", module, f"it gives {len(built)} programs, not one", "Name the module's main package")
@@ -84,7 +89,12 @@ class Binaries:
         except requests.RequestException as error:
             raise Unreachable(url, str(error).splitlines()[0][:200]) from None
         if (found := _sha256(path)) != source.sha256:
-            raise LakeError("fetch", url, f"its SHA-256 is {found}, and {source.sha256} is declared", "Take the digest the publisher states; if it is the declared one, the file was changed")
+            raise LakeError(
+                "fetch",
+                url,
+                f"its SHA-256 is {found}, and {source.sha256} is declared",
+                "Take the digest the publisher states; if it is the declared one, the file was changed",
+            )
         return path
 
     def _extract(self, source: Source, machine: str, scratch: Path) -> Path:
@@ -93,7 +103,9 @@ class Binaries:
         if not image.startswith("oci-archive:"):
             skopeo = shutil.which("skopeo")
             if not skopeo:
-                raise LakeError("fetch", f"the image {image}", "there is no skopeo on this machine", "apt-get install skopeo, or name a local archive: oci-archive:PATH")
+                raise LakeError(
+                    "fetch", f"the image {image}", "there is no skopeo on this machine", "apt-get install skopeo, or name a local archive: oci-archive:PATH"
+                )
             archive = scratch / "image.tar"
             self._say(f"fetching the image {image} for linux/{arch}")
             done = subprocess.run([skopeo, "copy", "--override-os", "linux", "--override-arch", arch, f"docker://{image}", f"oci-archive:{archive}"],

@@ -99,7 +99,13 @@ class Kubernetes:
 
     def make_service_account(self, namespace: str, name: str) -> None:
         """Make the account."""
-        self.call(f"service account {namespace}/{name}", self.core.create_namespaced_service_account, namespace, {"metadata": {"name": name, "labels": OURS}}, absent=(409,))
+        self.call(
+            f"service account {namespace}/{name}",
+            self.core.create_namespaced_service_account,
+            namespace,
+            {"metadata": {"name": name, "labels": OURS}},
+            absent=(409,),
+        )
 
     def put_role(self, namespace: str, name: str, rules: frozenset[str]) -> None:
         """Make or replace the role."""

@@ -54,7 +54,9 @@ class MinioServer:
     def admin(self, pair: Pair | None = None) -> MinioAdmin:
         """An admin client, as root or as the owner of a pair."""
         access, secret = (pair.access_key, pair.secret_key) if pair else (self._connection.login, self._connection.password)
-        return MinioAdmin(endpoint=self.endpoint, credentials=StaticProvider(access, secret.reveal()), secure=self.secure, region=self.region, http_client=self._http)
+        return MinioAdmin(
+            endpoint=self.endpoint, credentials=StaticProvider(access, secret.reveal()), secure=self.secure, region=self.region, http_client=self._http
+        )
 
     @cached_property
     def _s3(self) -> Minio:
@@ -85,7 +87,9 @@ class MinioServer:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         cause = str(error).split(">: ")[-1].split("(Caused by")[0].strip("()'\" ")[:200]
-        return Unreachable(f"MinIO at {self.endpoint}", cause or type(error).__name__, "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'")
+        return Unreachable(
+            f"MinIO at {self.endpoint}", cause or type(error).__name__, "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'"
+        )
 
     # Buckets
 
@@ -202,7 +206,12 @@ def explained(what: str, error: Exception) -> LakeError:
     with suppress(ValueError):
         text = json.loads(text).get("Message", text)
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
-        return LakeError("log in to", "MinIO", f"it does not accept the root credentials ({code})", "Check the connection 'minio_admin'; the service task writes them into the VM")
+        return LakeError(
+            "log in to",
+            "MinIO",
+            f"it does not accept the root credentials ({code})",
+            "Check the connection 'minio_admin'; the service task writes them into the VM",
+        )
     if code in ("XMinioServerNotInitialized", "XMinioAdminServerNotInitialized"):
         return Unreachable("MinIO", "it is still starting")
     return LakeError("use", f"{what} in MinIO", f"{text or 'no message'} ({code or type(error).__name__})")

@@ -20,7 +20,9 @@ def program_in(archive: Path, arch: str, name: str, target: Path) -> Path:
                 if _take(_blob(tar, layer["digest"]), name, target):
                     return target
     except (tarfile.TarError, KeyError, OSError, json.JSONDecodeError) as error:
-        raise LakeError("read", f"the image {archive}", f"it is no OCI archive ({error})", "Make one with: skopeo copy docker://IMAGE oci-archive:FILE --all") from None
+        raise LakeError(
+            "read", f"the image {archive}", f"it is no OCI archive ({error})", "Make one with: skopeo copy docker://IMAGE oci-archive:FILE --all"
+        ) from None
     raise LakeError("find", f"the program {name!r} in the image {archive}", "no layer has it")
 
 
@@ -37,7 +39,12 @@ def _manifest(tar: tarfile.TarFile, archive: Path, arch: str) -> Any:
         nested = [e for e in entries if "index" in e.get("mediaType", "") or "manifest.list" in e.get("mediaType", "")]
         if not nested:
             known = sorted(p for p in set(platforms) if "None" not in p)
-            raise Refused("take", f"MinIO out of the image {archive}", f"it has no linux/{arch} (it has {', '.join(known) or 'nothing'})", f"Take one for the VM: --platform linux/{arch}")
+            raise Refused(
+                "take",
+                f"MinIO out of the image {archive}",
+                f"it has no linux/{arch} (it has {', '.join(known) or 'nothing'})",
+                f"Take one for the VM: --platform linux/{arch}",
+            )
         index = json.load(io.BytesIO(_blob(tar, nested[0]["digest"])))
 
 

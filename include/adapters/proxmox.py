@@ -90,7 +90,7 @@ class Proxmox:
 
     def set_flags(self, node: str, vmid: int, slot: str, flags: Mapping[str, bool]) -> None:
         """Change flags of the attached disk, and leave every other option of it as it is."""
-        pending = next((e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot), {})
+        pending: dict[str, Any] = next((e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot), {})
         volume, *options = (pending.get("pending") or pending["value"]).split(",")
         kept = [o for o in options if o.split("=")[0] not in flags and not o.startswith("size=")]
         self._set(node, vmid, slot, ",".join([volume, *kept]), flags, create=False)

@@ -151,9 +151,7 @@ class Outcome:
         return self.plan.as_dict() | {"applied": self.applied}
 
 
-def ensure(
-    resource: Resource[S, C], client: C, *, check: bool = False, force: Collection[str] = frozenset()
-) -> Outcome:
+def ensure(resource: Resource[S, C], client: C, *, check: bool = False, force: Collection[str] = frozenset()) -> Outcome:
     """Make a resource as declared, or with `check` only say what that would take.
 
     Raises `Refused` when a change may lose data and `force` does not name the resource, `NotConverged` when the

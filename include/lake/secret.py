@@ -36,6 +36,12 @@ class Secret:
     def __bool__(self) -> bool:
         return bool(self._value)
 
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a secret is never serialised; pass a SecretRef")
 

@@ -23,26 +23,26 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _named(pattern: str, form: str) -> Any:
+def _named(pattern: str, form: str) -> AfterValidator:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"{text!r} is not {form}")
         return text
 
-    return Annotated[str, AfterValidator(check)]
+    return AfterValidator(check)
 
 
-Name = _named(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a name of lower-case letters, digits and dashes, at most 63")
-BucketName = _named(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes")
-Account = _named(r"[a-z_][-a-z0-9_]{0,30}", "a Unix account name: lower-case letters, digits, - and _")
-Key = _named(r"[-._a-zA-Z0-9]{1,253}", "a Kubernetes secret's key: letters, digits, -, _ and .")
-Region = _named(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as ap-northeast-2")
-Digest = _named(r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits")
-Slot = _named(r"scsi([1-9]|[12]\d|30)", "a SCSI slot from scsi1 to scsi30 (scsi0 is the VM's own disk)")
-Storage = _named(r"[a-zA-Z][-\w.]*", "the name of a Proxmox VE storage")
-GoModule = _named(r"[\w./-]+@v[\w.+-]+", "a Go module with its version, as github.com/minio/minio@v0.0.0-…")
-Url = _named(r"https?://\S+", "an http or https URL")
-S3aPath = _named(r"s3a://[a-z0-9.-]+/.+", "a path in a bucket, as s3a://datalake/test-output/")
+Name = Annotated[str, _named(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a name of lower-case letters, digits and dashes, at most 63")]
+BucketName = Annotated[str, _named(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes")]
+Account = Annotated[str, _named(r"[a-z_][-a-z0-9_]{0,30}", "a Unix account name: lower-case letters, digits, - and _")]
+Key = Annotated[str, _named(r"[-._a-zA-Z0-9]{1,253}", "a Kubernetes secret's key: letters, digits, -, _ and .")]
+Region = Annotated[str, _named(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as ap-northeast-2")]
+Digest = Annotated[str, _named(r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits")]
+Slot = Annotated[str, _named(r"scsi([1-9]|[12]\d|30)", "a SCSI slot from scsi1 to scsi30 (scsi0 is the VM's own disk)")]
+Storage = Annotated[str, _named(r"[a-zA-Z][-\w.]*", "the name of a Proxmox VE storage")]
+GoModule = Annotated[str, _named(r"[\w./-]+@v[\w.+-]+", "a Go module with its version, as github.com/minio/minio@v0.0.0-…")]
+Url = Annotated[str, _named(r"https?://\S+", "an http or https URL")]
+S3aPath = Annotated[str, _named(r"s3a://[a-z0-9.-]+/.+", "a path in a bucket, as s3a://datalake/test-output/")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 

@@ -51,7 +51,12 @@ def up(lab: Lab) -> None:
     kubeconfig = folder(lab) / "kubernetes" / "admin.conf"
     _until(lab, 60, "the Kubernetes API", lambda: kubeconfig.exists() and _ready(lab))
     write(lab.kubeconfig, kubeconfig.read_text())
-    _until(lab, 60, "the Kubernetes node", lambda: "True" in kubectl(lab, "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"))
+    _until(
+        lab,
+        60,
+        "the Kubernetes node",
+        lambda: "True" in kubectl(lab, "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"),
+    )
     say(f"Kubernetes {build.KUBERNETES} answers at https://{lab.node}:6443 after {time.monotonic() - begun:.0f} s")
 
 

@@ -415,5 +415,3 @@ async def agent_post(call: Call) -> Any:
 async def agent_any(call: Call) -> Any:
     """Tell the guest's agent, the command as a parameter."""
     return await _agent(call, call.values["command"])
-
-

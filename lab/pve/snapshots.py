@@ -114,5 +114,3 @@ def _section(snapshots: dict[str, dict[str, str]], name: str) -> dict[str, str]:
     if name not in snapshots:
         raise failed(f"snapshot '{name}' does not exist")
     return snapshots[name]
-
-

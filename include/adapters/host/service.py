@@ -72,7 +72,9 @@ class Services(Guest):
     def write_environment(self, name: str, group: str, lines: tuple[str, ...], credentials: Secret) -> None:
         """Write its settings with root's credentials, which travel on the command's input."""
         user, _, password = credentials.reveal().partition(":")
-        text = "\n".join(["# Written by Homelake; changes are undone at the next run.", *lines, f"MINIO_ROOT_USER={user}", f"MINIO_ROOT_PASSWORD={password}", ""])
+        text = "\n".join(
+            ["# Written by Homelake; changes are undone at the next run.", *lines, f"MINIO_ROOT_USER={user}", f"MINIO_ROOT_PASSWORD={password}", ""]
+        )
         self.run(_WRITE, SETTINGS.format(name=name), "0640", group, stdin=text.encode())
 
     def enable(self, name: str) -> None:
@@ -88,7 +90,9 @@ class Services(Guest):
         result = self.run(_WAIT, name, str(port), str(START_TIMEOUT), str(LOOP), ok=(0, *_CAUSES), timeout=START_TIMEOUT + 60)
         if result.code:
             journal = self.run('journalctl -u "$1" -n 15 --no-pager -o cat', name).out.strip()
-            raise LakeError("start", f"the service {name}", f"{_CAUSES[result.code]}. Its journal ends with:\n{journal}", "Mend the cause it names and run again")
+            raise LakeError(
+                "start", f"the service {name}", f"{_CAUSES[result.code]}. Its journal ends with:\n{journal}", "Mend the cause it names and run again"
+            )
 
 
 def parse_service(text: str) -> ServiceState:

@@ -111,7 +111,9 @@ class Guest:
         name = self._connection.host if (self._connection.port or 22) == 22 else f"[{self._connection.host}]:{self._connection.port}"
         entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {blob}")
         if entry is None or entry.key is None:
-            raise LakeError("read", "the connection 'lake_host'", "its host_key is not a public key", "Put there what ssh-keyscan prints, as 'ssh-ed25519 AAAA…'")
+            raise LakeError(
+                "read", "the connection 'lake_host'", "its host_key is not a public key", "Put there what ssh-keyscan prints, as 'ssh-ed25519 AAAA…'"
+            )
         client.get_host_keys().add(name, entry.key.get_name(), entry.key)
 
     def close(self) -> None:
@@ -149,9 +151,16 @@ class Guest:
             return LakeError("trust", f"the lake's VM ({where})", "its host key is not the one that the connection pins",
                              "If the VM was made anew, put its key (ssh-keyscan) into host_key of the connection 'lake_host'; else someone sits in between")  # fmt: skip
         if isinstance(error, paramiko.AuthenticationException):
-            return LakeError("log in to", f"the lake's VM ({where})", "it accepts none of the keys given", "Check key_file of the connection 'lake_host' and authorized_keys in the VM")
+            return LakeError(
+                "log in to",
+                f"the lake's VM ({where})",
+                "it accepts none of the keys given",
+                "Check key_file of the connection 'lake_host' and authorized_keys in the VM",
+            )
         if "not found in known_hosts" in str(error):
-            return LakeError("trust", f"the lake's VM ({where})", "its host key is not known", "Put it (ssh-keyscan) into host_key of the connection 'lake_host'")
+            return LakeError(
+                "trust", f"the lake's VM ({where})", "its host key is not known", "Put it (ssh-keyscan) into host_key of the connection 'lake_host'"
+            )
         cause = "it does not answer in time" if isinstance(error, socket.timeout) else str(error) or type(error).__name__
         return Unreachable(f"the lake's VM ({where})", cause, "Check that the VM runs, and the connection 'lake_host'")
 

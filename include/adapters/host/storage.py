@@ -65,7 +65,10 @@ class Storage(Guest):
 
     def grow_filesystem(self, path: str) -> None:
         """Make it as large as its disk, online (or at rest, after the check that resize2fs wants)."""
-        self.run('echo 1 >"/sys/block/$(basename "$(readlink -e "$1")")/device/rescan"; findmnt -n "$(readlink -e "$1")" >/dev/null || e2fsck -fp "$1" >/dev/null; resize2fs "$1"', path)
+        self.run(
+            'echo 1 >"/sys/block/$(basename "$(readlink -e "$1")")/device/rescan"; findmnt -n "$(readlink -e "$1")" >/dev/null || e2fsck -fp "$1" >/dev/null; resize2fs "$1"',
+            path,
+        )
 
     def mount_facts(self, target: str) -> MountFacts:
         """What is at a mount point."""

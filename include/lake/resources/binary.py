@@ -106,7 +106,9 @@ class Binary(Resource[BinaryState, BinaryClient]):
         cause = edition_problem(said)
         if cause:
             client.discard(self.name, sha256)
-            raise Refused("install", self.id, f"{self.source} {cause}", "Take the Community Edition (AGPLv3): minio.binary in lake.yaml, see docs/how-to/minio-binary.md")
+            raise Refused(
+                "install", self.id, f"{self.source} {cause}", "Take the Community Edition (AGPLv3): minio.binary in lake.yaml, see docs/how-to/minio-binary.md"
+            )
 
 
 _PLATFORM = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}

@@ -1,0 +1,47 @@
+# Everything a newcomer needs. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+export PYTHONPATH := $(CURDIR)
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-long check unit format packages venv bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
+
+demo: venv packages ## Build the home lab, make the lake on it, run the Spark job (first time about 15 minutes)
+	@./demo
+
+test: venv packages check unit ## Run every test; starts a lab of its own (named test)
+	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long"
+
+test-long: venv packages ## Run what takes longer: ten power cuts, the lab from nothing
+	$(PYTHON) -m pytest tests/lab tests/e2e -m long
+
+check: venv ## Lint, types, the arrow of imports
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+unit: venv ## Run the unit tests: seconds, no lab
+	$(PYTHON) -m pytest tests/unit
+
+format: venv ## Format the code
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+bench: venv ## Run the benchmarks and print their tables
+	$(PYTHON) -m bench
+
+packages: venv ## Install the Debian packages the lab needs (as root; asks apt only when one is missing)
+	@$(PYTHON) -m lab packages
+
+venv:
+	@./lake --help >/dev/null
+
+clean: ## Remove both labs and what tests leave; caches of builds stay (~/.cache/homelake)
+	-./lake lab destroy --name test
+	-./lake lab destroy
+	rm -rf .airflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,236 @@
+"""The law of a resource, for every kind, from start states that Hypothesis makes up."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.lake.errors import LakeError, NotConverged, Refused
+from include.lake.lake import load_lake
+from include.lake.policy import grants
+from include.lake.resource import ensure
+from include.lake.resources.account import AccountState
+from include.lake.resources.binary import Source
+from include.lake.resources.bucket import BucketState
+from include.lake.resources.filesystem import MAKING, FilesystemState
+from include.lake.resources.keypair import Pair
+from include.lake.resources.namespace import NamespaceState
+from include.lake.resources.service import ServiceState
+from include.lake.resources.service_account import ServiceAccountState
+from include.lake.resources.user import UserState
+from include.lake.resources.vm_disk import VmDiskState
+from include.lake.secret import Secret
+from include.lake.units import Size
+from tests.fakes.guest import AGPL, ELF, FakeGuest
+from tests.fakes.kubernetes import FakeKeyPairs, FakeKubernetes
+from tests.fakes.minio import FakeMinio
+from tests.fakes.proxmox import FakeProxmox
+from tests.law import holds
+
+LAKE = load_lake()
+GIB = 2**30
+flag = st.booleans()
+
+
+@given(st.none() | st.builds(VmDiskState, st.sampled_from(["local-lvm", "ceph"]), st.sampled_from([Size(1 * GIB), Size(500 * GIB), Size(900 * GIB)]),
+                             flag, flag, flag, flag), flag, st.sampled_from(["virtio-scsi-single", "lsi"]))  # fmt: skip
+def test_vm_disk(start: VmDiskState | None, foreign: bool, controller: str) -> None:
+    fake = FakeProxmox(controller)
+    if start:
+        fake.slots["scsi1"] = start
+    if foreign:
+        fake.foreign.add("scsi1")
+    try:
+        accepted = holds(LAKE.vm_disk, fake, FakeProxmox.restart)
+    except LakeError as error:
+        assert "virtio-scsi-single" in str(error)
+        assert controller == "lsi"
+        return
+    shrinks = bool(start and start.size > 500 * GIB)
+    assert accepted is not (foreign or shrinks or bool(start and start.storage == "ceph"))
+
+
+OURS = LAKE.filesystem.desired
+assert OURS
+
+
+@given(st.sampled_from(["empty", "ours", "half", "small", "foreign", "partitions", "same type"]))
+def test_filesystem(what: str) -> None:
+    fake = FakeGuest()
+    ours = (OURS.type,)
+    fake.disks["scsi1"] = {
+        "empty": ((), None),
+        "ours": (ours, OURS),
+        "half": (ours, FilesystemState(OURS.type, OURS.uuid, MAKING)),
+        "small": (ours, FilesystemState(OURS.type, OURS.uuid, OURS.label, fills_device=False)),
+        "foreign": (("xfs",), FilesystemState("xfs", "other", "data")),
+        "partitions": (("gpt", "sdb1"), None),
+        "same type": (ours, FilesystemState("ext4", "other", OURS.label)),
+    }[what]
+    before = fake.disks["scsi1"]
+    accepted = holds(LAKE.filesystem, fake)
+    assert accepted is (what not in ("foreign", "partitions", "same type"))
+    if not accepted:
+        with pytest.raises(Refused, match="never formats"):
+            ensure(LAKE.filesystem, fake, force={LAKE.filesystem.id})
+        assert fake.disks["scsi1"] == before
+
+
+@given(st.sampled_from([None, "ours", "old options", "other"]), st.sampled_from([None, "ours", "other"]), flag, st.sampled_from([0, 3]))
+def test_mount(entry: str | None, mounted: str | None, protected: bool, files: int) -> None:
+    fake, want, target = FakeGuest(), LAKE.mount.desired, LAKE.mount.target
+    assert want
+    if entry:
+        fake.fstab[target] = ("other-uuid" if entry == "other" else want.uuid, want.fstype, want.options if entry == "ours" else "defaults")
+    if mounted:
+        fake.mounts[target] = want.uuid if mounted == "ours" else "other-uuid"
+    if protected:
+        fake.protected.add(target)
+    fake.bare[target] = files
+    assert holds(LAKE.mount, fake) is (entry != "other" and mounted != "other" and not files)
+
+
+@given(st.none() | st.builds(AccountState, flag, flag, flag))
+def test_account(start: AccountState | None) -> None:
+    fake = FakeGuest()
+    if start:
+        fake.accounts["minio-user"] = start
+    assert holds(LAKE.account, fake) is (start is None or start.system)
+
+
+ARM = ELF[:18] + b"\xb7" + ELF[19:]
+ENTERPRISE = "minio version RELEASE.2025\nLicense: MinIO AIStor License\n"
+
+
+@given(st.sampled_from([None, "old", "new"]), flag, flag, st.sampled_from(["good", "arm64", "script", "enterprise", "other"]))
+def test_binary(installed: str | None, built: bool, staged: bool, kind: str) -> None:
+    fake, source = FakeGuest(), LAKE.minio_binary.source
+    head = {"arm64": ARM, "script": b"#!/bin/sh"}.get(kind, ELF)
+    said = {"enterprise": ENTERPRISE, "other": "nginx/1.2"}.get(kind, AGPL)
+    fake.sources[str(source)] = ("new", head, said)
+    if built:
+        fake.built.add("new")
+    if installed:
+        fake.links["minio"] = installed
+    if staged:
+        fake.staged["new"] = said
+    if kind == "good" or installed == "new":  # what is in place already passed the checks, or never runs them again
+        assert kind in ("arm64", "script") or holds(LAKE.minio_binary, fake)
+        return
+    with pytest.raises(
+        Refused, match={"arm64": "Exec format error", "script": "not a Linux program", "enterprise": "Enterprise", "other": "call itself MinIO"}[kind]
+    ):
+        ensure(LAKE.minio_binary, fake)
+    assert fake.links.get("minio") == installed, "what was in place is no longer there"
+
+
+@given(st.none() | st.builds(ServiceState, st.sampled_from([None, "old", LAKE.minio_service.desired.unit]), st.sampled_from([(), LAKE.minio_service.desired.environment]),  # type: ignore[union-attr]
+                             st.sampled_from([Secret("root:password"), Secret("root:old")]), flag, flag, flag))  # fmt: skip
+def test_service(start: ServiceState | None) -> None:
+    fake = FakeGuest()
+    if start:
+        fake.services["minio"] = start
+    assert holds(LAKE.minio_service, fake)
+
+
+def test_a_service_that_loops_is_told_with_its_journal() -> None:
+    fake = FakeGuest()
+    fake.looping = "FATAL: a valid license is required"
+    with pytest.raises(LakeError, match="a valid license is required"):
+        ensure(LAKE.minio_service, fake)
+
+
+@given(st.none() | st.builds(BucketState, flag, flag, st.sampled_from([None, Size(1), Size(100 * GIB)])))
+def test_bucket(start: BucketState | None) -> None:
+    if start and start.object_lock and not start.versioning:
+        return  # MinIO has no such bucket
+    fake = FakeMinio()
+    if start:
+        fake.buckets["datalake"] = start
+    assert holds(LAKE.buckets[0], fake) is (start is None or start.object_lock)
+
+
+@given(st.sampled_from([None, "same", "same in another order", "more", "empty"]))
+def test_policy(what: str | None) -> None:
+    fake, policy = FakeMinio(), LAKE.policies[0]
+    document = policy.document
+    turned = {"Statement": [{k: v[::-1] if isinstance(v, list) else v for k, v in s.items()} for s in document["Statement"][::-1]]}
+    more = {"Statement": [*document["Statement"], {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}]}
+    start = {"same": document, "same in another order": turned, "more": more, "empty": {}}.get(what or "")
+    if start is not None:
+        fake.policies["spark-user"] = start
+    assert holds(policy, fake)
+    assert bool(ensure(policy, fake).plan) is (what in (None, "more", "empty"))
+    assert grants(fake.policies["spark-user"]) == grants(document)
+
+
+@given(st.none() | st.builds(UserState, flag, st.frozensets(st.sampled_from(["spark-user", "consoleAdmin"]))))
+def test_user(start: UserState | None) -> None:
+    fake = FakeMinio()
+    if start:
+        fake.users["spark-user"] = start
+    assert holds(LAKE.users[0], fake)
+
+
+@given(flag, st.sets(st.sampled_from(["exists", "rules", "more rules", "bound"])))
+def test_kubernetes(namespace: bool, parts: set[str]) -> None:
+    fake, account = FakeKubernetes(), LAKE.service_account
+    if namespace:
+        fake.namespaces["spark-jobs"] = NamespaceState()
+    if parts:
+        assert account.desired
+        rules = (account.desired.rules if "rules" in parts else frozenset()) | ({"* *"} if "more rules" in parts else frozenset())
+        fake.accounts["spark-jobs", "spark-sa"] = ServiceAccountState("exists" in parts, rules, "bound" in parts)
+    assert holds(LAKE.namespace, fake)
+    assert holds(account, fake)
+
+
+def test_a_namespace_that_is_being_deleted_is_told() -> None:
+    fake = FakeKubernetes()
+    fake.namespaces["spark-jobs"] = NamespaceState(active=False)
+    with pytest.raises(LakeError, match="being deleted"):
+        ensure(LAKE.namespace, fake)
+
+
+GOOD, OTHER = Pair("AKGOOD", Secret("a-good-secret")), Pair("AKGOOD", Secret("another-secret"))
+
+
+@given(
+    st.sampled_from([None, "empty", "half", "good", "malformed"]),
+    st.sampled_from([None, "good", "other secret", "someone else's"]),
+    st.sampled_from([None, GOOD, Pair("AKOWN", Secret("the-owners-own"))]),
+)
+def test_key_pair(secret: str | None, key: str | None, own: Pair | None) -> None:
+    fake: Any = FakeKeyPairs()
+    fake.owners_pair = own
+    values = {"empty": {}, "half": {"access-key": Secret("AKGOOD")}, "good": {"access-key": Secret("AKGOOD"), "secret-key": GOOD.secret_key},
+              "malformed": {"access-key": Secret("x"), "secret-key": Secret("y"), "third": Secret("z")}}  # fmt: skip
+    if secret:
+        fake.secrets["spark-jobs", "minio-s3-keys"] = dict(values[secret])
+    if key:
+        fake.access_keys["AKGOOD"] = ("root" if key == "someone else's" else "spark-user", OTHER if key == "other secret" else GOOD)
+    uses_good = own is GOOD or (own is None and secret == "good")
+    assert holds(LAKE.key_pair, fake) is not (uses_good and key == "someone else's")
+
+
+def test_a_part_that_something_else_keeps_changing_is_told() -> None:
+    class Stubborn(FakeMinio):
+        def set_quota(self, name: str, quota: Size) -> None:
+            super().set_quota(name, Size(7))
+
+    fake = Stubborn()
+    fake.buckets["datalake"] = BucketState(object_lock=True, versioning=True)
+    with pytest.raises(NotConverged, match="quota"):
+        ensure(LAKE.buckets[0], fake)
+
+
+def test_suspending_versioning_needs_the_resource_by_name() -> None:
+    from dataclasses import replace
+
+    fake, bucket = FakeMinio(), replace(LAKE.buckets[0], desired=BucketState(object_lock=False, versioning=False))
+    fake.buckets["datalake"] = BucketState(object_lock=False, versioning=True)
+    with pytest.raises(Refused, match="force naming bucket/datalake"):
+        ensure(bucket, fake)
+    assert not fake.writes
+    assert ensure(bucket, fake, force={"bucket/datalake"}).applied
