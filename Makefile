@@ -11,7 +11,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
 
 demo: venv packages ## Build the home lab, make the lake on it, run the Spark job (first time about 15 minutes)
-	@./demo
+	@$(PYTHON) -m include.demo
 
 test: venv packages check unit ## Run every test; starts a lab of its own (named test)
 	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long"

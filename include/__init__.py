@@ -1,0 +1,1 @@
+"""Homelake: the declaration of the lake, and the code that makes it so."""

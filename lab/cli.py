@@ -154,6 +154,22 @@ def status(args: argparse.Namespace) -> int:
     return 0 if facts["ssh"] and facts["kubernetes"] else 3
 
 
+def packages(args: argparse.Namespace) -> int:
+    """Install the Debian packages that are missing."""
+    missing = doctor.missing_packages()
+    if not missing:
+        return 0
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise LabError("install", " ".join(missing), "this needs root and apt-get", f"Install them yourself: {' '.join(missing)}")
+    say(f"installing {' '.join(missing)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]):
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            raise LabError("install", " ".join(missing), done.stdout.strip()[-600:], "Look at what apt-get says")
+    return 0
+
+
 def diagnose(args: argparse.Namespace) -> int:
     """Say what this machine lacks for a lab."""
     findings = list(doctor.examine(find_lab(args.name)))
@@ -222,6 +238,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "destroy": (destroy, "remove the lab with all its data"),
     "status": (status, "say what runs"),
     "doctor": (diagnose, "say what this machine lacks for a lab"),
+    "packages": (packages, "install the Debian packages that are missing"),
     "env": (env, "print addresses and credentials as KEY=value lines"),
     "ssh": (ssh, "log in to the lake's VM, or run a command there"),
     "reset": (reset, "take the VM back to its snapshot, Kubernetes to the operator only"),

@@ -36,7 +36,7 @@ def examine(lab: Lab) -> Iterator[Finding]:
     yield Finding("root", "" if root else "namespaces, bridges and taps need root", "Run as root (sudo ./lake lab up)")
     yield _memory()
     yield _disk()
-    missing = _missing_packages()
+    missing = missing_packages()
     yield Finding(
         "packages", f"missing: {' '.join(missing)}" if missing else "", f"apt-get update && apt-get install --no-install-recommends -y {' '.join(missing)}"
     )
@@ -64,7 +64,8 @@ def _disk() -> Finding:
     return Finding("disk", problem, "Free some, or name another place in HOMELAKE_CACHE")
 
 
-def _missing_packages() -> list[str]:
+def missing_packages() -> list[str]:
+    """Those of them that this machine does not have."""
     done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *packages()], capture_output=True, text=True, check=False)
     there = {line.split()[0] for line in done.stdout.splitlines() if line.endswith("install ok installed")}
     return [p for p in packages() if p not in there]

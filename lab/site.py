@@ -93,7 +93,7 @@ def forget_lab(lab: Lab) -> None:
 class _registry:
     def __enter__(self) -> dict[str, dict[str, object]]:
         REGISTRY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.file = open(REGISTRY, "a+", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
+        self.file = open(REGISTRY, "a+", encoding="utf-8")
         fcntl.flock(self.file, fcntl.LOCK_EX)
         self.file.seek(0)
         text = self.file.read()

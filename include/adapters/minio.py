@@ -38,13 +38,12 @@ class MinioServer:
         url = urlsplit(connection.host if "//" in connection.host else f"http://{connection.host}")
         self.secure, port = url.scheme == "https", url.port or connection.port
         self.endpoint = f"{url.hostname}:{port}" if port else str(url.hostname)
-        self.region = connection.option("region", "us-east-1")
+        self.region, self.ca = connection.option("region", "us-east-1"), connection.option("ca")
 
     @cached_property
     def _http(self) -> urllib3.PoolManager:
-        ca = self._connection.option("ca") or None
         # No retries here: a resource that could not be reached says so, and Airflow retries.
-        return urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=4, cert_reqs="CERT_REQUIRED", ca_certs=ca)
+        return urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=4, cert_reqs="CERT_REQUIRED", ca_certs=self.ca or None)
 
     def s3(self, pair: Pair | None = None) -> Minio:
         """An S3 client, as root or as the owner of a pair."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from include.lake.policy import grants, policy_document
-from include.lake.resource import Resource
+from include.lake.resource import LATER, Resource
 from include.lake.resources.account import Account, AccountState
 from include.lake.resources.binary import Binary, BinaryState, Source
 from include.lake.resources.bucket import Bucket, BucketState
@@ -18,7 +18,6 @@ from include.lake.resources.service import Service, ServiceState, minio_environm
 from include.lake.resources.service_account import DRIVER_RULES, ServiceAccount, ServiceAccountState
 from include.lake.resources.user import User, UserState
 from include.lake.resources.vm_disk import VmDisk, VmDiskState
-from include.lake.resource import LATER
 from include.lake.secret import SecretRef
 from include.lake.spec import LAKE_FILE, LakeSpec, read_spec
 

@@ -30,6 +30,7 @@ class Finding:
     status: Status
     plan: Plan
     error: LakeError | None = None
+    observed: object = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, without secrets."""
@@ -61,4 +62,4 @@ def _find(resource: Resource[Any, Any], clients: Clients, unusable: set[str]) ->
         return Finding(resource.id, Status.REFUSED, nothing, error), False
     status = Status.CHANGES if todo else Status.PENDING if todo.pending else Status.OK
     usable = observed is not None and todo.action is not Action.DELETE and resource.usable(observed)
-    return Finding(resource.id, status, todo), usable or resource.desired is None
+    return Finding(resource.id, status, todo, observed=observed), usable or resource.desired is None

@@ -99,8 +99,8 @@ async def cluster_status(call: Call) -> Any:
 async def permissions(call: Call) -> Any:
     """What the caller may do, by path."""
     if path := call.values.get("path"):
-        return {path: {p: 1 for p in sorted(call.who.privileges(path))}}
-    return {path: {p: 1 for p in privileges} for path, privileges in call.who.acl.items() if privileges}
+        return {path: dict.fromkeys(sorted(call.who.privileges(path)), 1)}
+    return {path: dict.fromkeys(privileges, 1) for path, privileges in call.who.acl.items() if privileges}
 
 
 def _row(task: Task) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Tasks:
             status = error.message
         except asyncio.CancelledError:
             status = "interrupted by signal"
-        except Exception as error:  # noqa: BLE001 (a task that dies says so in its status, whatever it was)
+        except Exception as error:
             status = f"{type(error).__name__}: {error}"
         task.log.append(f"TASK {status}" if status == "OK" else f"TASK ERROR: {status}")
         self._end(task, status)

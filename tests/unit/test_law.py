@@ -11,7 +11,6 @@ from include.lake.lake import load_lake
 from include.lake.policy import grants
 from include.lake.resource import ensure
 from include.lake.resources.account import AccountState
-from include.lake.resources.binary import Source
 from include.lake.resources.bucket import BucketState
 from include.lake.resources.filesystem import MAKING, FilesystemState
 from include.lake.resources.keypair import Pair

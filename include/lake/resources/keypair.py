@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from include.lake.errors import Refused
+from include.lake.errors import LakeError, Refused
 from include.lake.resource import Plan, Resource
 from include.lake.secret import Secret
 
@@ -95,6 +95,14 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
         pair = self._pair(values)
         accepted = pair is not None and client.owner(pair.access_key) == self.user and client.accepts(pair)
         return KeyPairState(pair, pair is not None, accepted)
+
+    def pair(self, client: KeyPairClient) -> Pair:
+        """The pair in the Kubernetes secret. Raises LakeError when it has none."""
+        pair = self._pair(client.secret(self.namespace, self.name) or {})
+        if pair is None:
+            raise LakeError("read", f"the secret {self.namespace}/{self.name}", f"it has no key pair under {' and '.join(self.keys)}",
+                            "Run lake_bootstrap: it makes the pair")  # fmt: skip
+        return pair
 
     def _pair(self, values: dict[str, Secret]) -> Pair | None:
         access_key, secret_key = (values.get(k) for k in self.keys)

@@ -1,0 +1,95 @@
+"""What a user of the lake must be able to do, and must not: the calls, and what each has to answer (requirement C1)."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Denied(Exception):
+    """The object store refused a call for want of a right."""
+
+
+class Tenant(Protocol):
+    """The object store as one user sees it. Every call raises Denied when it is refused."""
+
+    def put(self, bucket: str, key: str, data: bytes) -> str:
+        """Write an object; returns its version id."""
+
+    def get(self, bucket: str, key: str) -> bytes:
+        """Read it."""
+
+    def list(self, bucket: str, prefix: str) -> list[str]:
+        """List keys."""
+
+    def multipart(self, bucket: str, key: str) -> None:
+        """Begin a multipart upload, list its parts, abort it."""
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete it, as a job does: a marker hides it."""
+
+    def erase(self, bucket: str, key: str) -> None:
+        """Remove every version of it for good."""
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make a bucket."""
+
+    def put_policy(self, name: str) -> None:
+        """Make a policy that allows everything."""
+
+    def list_users(self) -> None:
+        """Ask for all users."""
+
+    def add_access_key(self) -> None:
+        """Make another access key of its own."""
+
+    def set_versioning(self, bucket: str) -> None:
+        """Suspend a bucket's versioning."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One call: what it is, whether it may succeed, and whether it did."""
+
+    what: str
+    allowed: bool
+    succeeded: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether the answer was the right one."""
+        return self.allowed == self.succeeded
+
+    def __str__(self) -> str:
+        return f"{'✓' if self.good else '✗'} {self.what}: {'allowed' if self.succeeded else 'refused'}"
+
+
+def prove(tenant: Tenant, bucket: str, elsewhere: str, key: str) -> Iterable[Check]:
+    """Try both directions on a probe object, and leave nothing behind."""
+    body = b"homelake probe"
+
+    def check(what: str, allowed: bool, call: Callable[[], object]) -> Check:
+        try:
+            call()
+        except Denied:
+            return Check(what, allowed, False)
+        return Check(what, allowed, True)
+
+    def read() -> None:
+        if tenant.get(bucket, key) != body:
+            raise AssertionError("the probe reads back differently")
+
+    try:
+        yield check(f"write an object to {bucket}", True, lambda: tenant.put(bucket, key, body))
+        yield check(f"read it from {bucket}", True, read)
+        yield check(f"list {bucket}", True, lambda: tenant.list(bucket, key))
+        yield check(f"upload in parts to {bucket}", True, lambda: tenant.multipart(bucket, f"{key}.parts"))
+        yield check(f"delete from {bucket}", True, lambda: tenant.delete(bucket, key))
+        yield check(f"suspend versioning of {bucket}", False, lambda: tenant.set_versioning(bucket))
+        yield check(f"write to the bucket {elsewhere}", False, lambda: tenant.put(elsewhere, key, body))
+        yield check(f"list the bucket {elsewhere}", False, lambda: tenant.list(elsewhere, ""))
+        yield check("make a bucket", False, lambda: tenant.make_bucket(f"{elsewhere}-new"))
+        yield check("make a policy", False, lambda: tenant.put_policy("homelake-probe"))
+        yield check("list users", False, tenant.list_users)
+        yield check("make an access key", False, tenant.add_access_key)
+    finally:
+        tenant.erase(bucket, key)

@@ -1,0 +1,1 @@
+"""Homelake's Airflow operators: the only package that knows Airflow."""

@@ -1,0 +1,71 @@
+"""The operators that make the lake as declared, or say what that would take."""
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from airflow.sdk import BaseOperatorLink
+
+from include.adapters.clients import Clients
+from include.lake.resource import Outcome, Resource, ensure, plan
+from include.operators.base import LakeOperator
+from include.operators.links import MinioConsoleLink, ProxmoxVmLink
+from include.render import plan_lines
+
+
+class EnsureOperator(LakeOperator):
+    """Ensure one or more resources of the lake, in their order.
+
+    The run's params decide how: `check` only reports, `force` names the resources whose change may lose data.
+
+    :param ensures: what to ensure; frozen, without secrets, and never rendered.
+    """
+
+    def __init__(self, *, ensures: Resource[Any, Any] | Collection[Resource[Any, Any]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ensures = (ensures,) if isinstance(ensures, Resource) else tuple(ensures)  # `resources` is BaseOperator's own
+
+    def work(self, context: Any, parts: Clients) -> list[dict[str, Any]]:
+        """Returns the changes of each resource; no secret is among them."""
+        params = context["params"]
+        check, force = bool(params.get("check")), frozenset(params.get("force") or ())
+        return [self._ensure(r, parts, check, force).as_dict() for r in self.ensures]
+
+    def _ensure(self, resource: Resource[Any, Any], parts: Clients, check: bool, force: frozenset[str]) -> Outcome:
+        client = parts(resource.part)
+        todo, _ = plan(resource, client)
+        if check or not todo:
+            outcome = Outcome(todo, applied=False)
+        else:
+            # Only who has something to write takes the lock: a run without changes costs no more than looking.
+            with parts.host.locked(f"Airflow {self.dag_id}.{self.task_id}"):
+                outcome = ensure(resource, client, force=force)
+        verb = "changed" if outcome.applied else "would change" if outcome.plan else "as declared"
+        self.log.info("%s: %s", resource.id, "\n".join([verb, *plan_lines(outcome.plan)]))
+        return outcome
+
+
+class EnsureOnProxmoxOperator(EnsureOperator):
+    """Ensure what the Proxmox VE API changes."""
+
+    operator_extra_links: ClassVar[tuple[BaseOperatorLink, ...]] = (ProxmoxVmLink(),)
+
+
+class EnsureOnMinioOperator(EnsureOperator):
+    """Ensure MinIO's service and what is in it."""
+
+    operator_extra_links: ClassVar[tuple[BaseOperatorLink, ...]] = (MinioConsoleLink(),)
+
+    def __init__(self, *, console_port: int = 9001, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.console_port = console_port
+
+
+class DeclarationOperator(LakeOperator):
+    """Record which declaration this run works with; later tasks of the run refuse another."""
+
+    def work(self, context: Any, parts: Clients) -> str:
+        """Returns the digest."""
+        context["ti"].xcom_push(key="digest", value=self.digest)
+        if context["params"].get("check"):
+            self.log.info("check mode: nothing will be changed")
+        return self.digest

@@ -1,0 +1,112 @@
+"""Spark jobs on the lake: the cncf.kubernetes provider's operator, with what it leaves out.
+
+Its result is the SparkApplication's own state with the operator's error message, not the driver pod's phase. Everything that
+would fail the job is looked at before it is submitted. A cleared task submits anew: a name belongs to one try of one run.
+"""
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.operators.spark_kubernetes import SparkKubernetesOperator
+from kubernetes.client import CustomObjectsApi
+
+from include.adapters.clients import Clients
+from include.adapters.preflight import preflight
+from include.adapters.spark import SparkApplications
+from include.lake.errors import LakeError
+from include.lake.lake import Lake
+from include.lake.s3a import s3a_profile
+from include.lake.spark import CODE, Job, Where, application
+from include.operators.base import clients, lake_errors
+from include.operators.triggers import SparkApplicationTrigger
+from include.settings import ROOT
+
+
+class LakeSparkOperator(SparkKubernetesOperator):
+    """Submit a PySpark job of `jobs/` and see it through.
+
+    :param lake: the declaration, which gives namespace, service account, image, secret, region.
+    :param job: the job's file in jobs/ and its size.
+    :param arguments: the job's arguments (templated).
+    :param states: a list that the job finds as states.json beside its file (templated; an XCom, for instance).
+    """
+
+    template_fields = ("arguments", "states", "kubernetes_conn_id")
+    template_ext = ()
+
+    def __init__(self, *, lake: Lake, job: Job, arguments: Any = (), states: Any = (), spark_conf: dict[str, str] | None = None, **kwargs: Any) -> None:
+        k = lake.spec.kubernetes
+        super().__init__(namespace=k.namespace, template_spec={"spec": {}}, name=kwargs.pop("name", kwargs["task_id"]), random_name_suffix=False, **kwargs)
+        self.arguments, self.states = list(arguments), states
+        self._lake, self._job, self._more = lake, job, dict(spark_conf or {})
+        self._where = Where(k.namespace, k.service_account, lake.spec.spark.image, k.secret.name, k.secret.access_key, k.secret.secret_key, lake.spec.spark.image_pull_secret)
+        self._submitted = ""
+
+    @cached_property
+    def custom_obj_api(self) -> CustomObjectsApi:
+        """The hook's own client: the provider's operator takes whatever kube config is global."""
+        return CustomObjectsApi(self.hook.get_conn())
+
+    def body(self, parts: Clients) -> dict[str, Any]:
+        """The SparkApplication, without its name."""
+        endpoint = parts.connections("minio_admin").host.rstrip("/")
+        conf = s3a_profile(endpoint, self._lake.spec.minio.region) | self._more
+        job = Job(self._job.main, tuple(str(a) for a in self.arguments), self._job.driver_memory, self._job.executor_memory, self._job.executors, self._job.cores)
+        return application(job, self._where, conf)
+
+    def execute(self, context: Any) -> Any:
+        """Check, submit, follow. Raises AirflowFailException with the cause and what to do."""
+        with lake_errors():
+            parts = clients(self.log.info)
+            body = self.body(parts)
+            bucket = self._lake.spec.spark.output.split("/")[2]
+            preflight(parts.kubernetes, parts.minio, body, bucket)
+            self.log.info("preflight: operator, service account, secret, variables, endpoint, region and keys are in order")
+            self._submitted = job_name(context["ti"])
+            applications = self._applications(parts)
+            applications.submit(body, self._submitted, self._files())
+            if not self.deferrable:
+                return self._end(applications, self._submitted)
+        self.defer(trigger=SparkApplicationTrigger(self._submitted, self.namespace, self.kubernetes_conn_id), method_name="finish")
+
+    def finish(self, context: Any, event: dict[str, Any]) -> Any:
+        """After the deferral: the driver's log, and the end."""
+        with lake_errors():
+            self._submitted = event["name"]
+            return self._end(self._applications(clients(self.log.info)), self._submitted)
+
+    def _end(self, applications: SparkApplications, name: str) -> dict[str, str]:
+        end = applications.wait(name)
+        if self.delete_on_termination:
+            applications.delete(name, wait=0)
+        return {"application": name, "state": end.state}
+
+    def _applications(self, parts: Clients) -> SparkApplications:
+        return SparkApplications(parts.kubernetes, self.namespace, self.log.info)
+
+    def _files(self) -> dict[str, str]:
+        path = ROOT / "jobs" / self._job.main
+        if not path.is_file():
+            raise LakeError("submit", f"the Spark job {self._job.main}", f"there is no {path}", "Name a file in jobs/")
+        return {self._job.main: path.read_text(encoding="utf-8"), "states.json": json.dumps(self.states, default=str)}
+
+    def on_kill(self) -> None:
+        """Remove the application with its pods."""
+        if self._submitted:
+            self.log.info("removing SparkApplication %s and its pods", self._submitted)
+            self._applications(clients(self.log.info)).delete(self._submitted)
+
+
+def job_name(ti: Any) -> str:
+    """A name of at most 40 characters for one try of one task of one run; never with `-driver` in it."""
+    key = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{getattr(ti, 'map_index', -1)}"
+    stem = ti.task_id.split(".")[-1].replace("_", "-").replace("driver", "drv").lower()[:20].strip("-")
+    return f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}-{ti.try_number}"
+
+
+def states_file() -> str:
+    """Where a job finds the states that its DAG observed."""
+    return str(Path(CODE) / "states.json")

@@ -1,0 +1,68 @@
+"""Waiting for a SparkApplication without a worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from kubernetes_asyncio import client, watch
+
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, standing
+
+
+class SparkApplicationTrigger(BaseTrigger):
+    """Fires once the application is over or gone. Killed by a user, it removes the application and its pods."""
+
+    def __init__(self, name: str, namespace: str, kubernetes_conn_id: str) -> None:
+        super().__init__()
+        self.name, self.namespace, self.kubernetes_conn_id = name, namespace, kubernetes_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments."""
+        return "include.operators.triggers.SparkApplicationTrigger", {"name": self.name, "namespace": self.namespace, "kubernetes_conn_id": self.kubernetes_conn_id}
+
+    @asynccontextmanager
+    async def _api(self) -> AsyncIterator[Any]:
+        async with AsyncKubernetesHook(conn_id=self.kubernetes_conn_id).get_conn() as connection:
+            yield connection
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch until the end. A broken watch is begun anew; a cluster that is out of reach for a while is waited for."""
+        while True:
+            try:
+                async with self._api() as connection:
+                    if await self._over(client.CustomObjectsApi(connection)):
+                        break
+            except (client.ApiException, OSError, TimeoutError, asyncio.TimeoutError) as error:
+                self.log.warning("watching %s: %s; again in 5 s", self.name, error)
+                await asyncio.sleep(5)
+        yield TriggerEvent({"name": self.name})
+
+    async def _over(self, custom: Any) -> bool:
+        where = (GROUP, VERSION, self.namespace, PLURAL)
+        try:
+            now = standing(await custom.get_namespaced_custom_object(*where, self.name))
+        except client.ApiException as error:
+            if error.status == 404:
+                return True
+            raise
+        if now.over:
+            return True
+        async with watch.Watch() as stream:
+            events = stream.stream(custom.list_namespaced_custom_object, *where, field_selector=f"metadata.name={self.name}", timeout_seconds=60)
+            async for event in events:
+                if event["type"] == "DELETED" or standing(event["object"]).over:
+                    return True
+        return False
+
+    async def on_kill(self) -> None:
+        """Remove the application and its pods."""
+        async with self._api() as connection:
+            try:
+                await client.CustomObjectsApi(connection).delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, self.name, propagation_policy="Foreground")
+            except client.ApiException as error:
+                if error.status != 404:
+                    raise
+            await client.CoreV1Api(connection).delete_collection_namespaced_pod(self.namespace, label_selector=f"{APP_LABEL}={self.name}", grace_period_seconds=5)

@@ -1,0 +1,62 @@
+"""`./lake airflow …`: Airflow's own command, with the project's folders, connections, pools and variables."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from include.settings import airflow_environment, pools_and_variables, site_facts
+
+HELP = """usage: ./lake airflow ARGUMENT…
+
+Runs Airflow's own command with the project's dags/, plugins/, connections (site.env, else the lab), pools and variables.
+
+  ./lake airflow standalone                    everything, with the UI on http://127.0.0.1:8080
+  ./lake airflow dags test lake_bootstrap      run a DAG here and now
+  ./lake airflow dags test lake_bootstrap --conf '{"check": true}'
+  ./lake airflow dags list
+  ./lake airflow --help                        Airflow's own help
+"""
+
+
+def run_airflow(argv: list[str]) -> int:
+    """Run it in this process's place; the exit code is Airflow's."""
+    if not argv:
+        print(HELP)
+        return 0
+    environment = airflow_environment(site_facts())
+    prepare(environment)
+    os.execvpe("airflow", ["airflow", *argv], environment)  # the project's own venv comes first in PATH
+
+
+def prepare(environment: Mapping[str, str]) -> None:
+    """Make Airflow's database, pools and variables, once for each content of the settings."""
+    home = Path(environment["AIRFLOW_HOME"])
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pools, variables = pools_and_variables()
+    mark, wanted = home / ".homelake", json.dumps([pools, variables, sys.version])
+    if mark.exists() and mark.read_text() == wanted and (home / "airflow.db").exists():
+        return
+    print("Preparing Airflow's database (once)", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        _airflow(["db", "migrate"], environment)
+        if pools:
+            file = Path(folder) / "pools.json"
+            file.write_text(json.dumps({p["name"]: {"slots": p["slots"], "description": p["description"], "include_deferred": False} for p in pools}))
+            _airflow(["pools", "import", str(file)], environment)
+        if variables:
+            file = Path(folder) / "variables.json"
+            file.write_text(json.dumps(variables))
+            _airflow(["variables", "import", str(file)], environment)
+    mark.write_text(wanted)
+
+
+def _airflow(argv: list[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(["airflow", *argv], env=dict(environment), capture_output=True, text=True, check=False)
+    if done.returncode:
+        from include.lake.errors import LakeError
+
+        raise LakeError("prepare", "Airflow", (done.stderr.strip() or done.stdout.strip())[-600:], f"Try it yourself: ./lake airflow {' '.join(argv)}")
