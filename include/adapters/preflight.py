@@ -114,7 +114,9 @@ def _pair(references: list[tuple[str, str, str]], values: Mapping[str, Mapping[s
 def _s3(minio: MinioServer, pair: Pair, bucket: str, region: str) -> Iterator[str]:
     """One signed call as the job's own user, with the job's own region."""
     http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=10), retries=False, ca_certs=minio.ca or None)
-    client = Minio(endpoint=minio.endpoint, access_key=pair.access_key, secret_key=pair.secret_key.reveal(), secure=minio.secure, region=region, http_client=http)
+    client = Minio(
+        endpoint=minio.endpoint, access_key=pair.access_key, secret_key=pair.secret_key.reveal(), secure=minio.secure, region=region, http_client=http
+    )
     try:
         next(iter(client.list_objects(bucket, prefix=".homelake/")), None)
     except S3Error as error:

@@ -102,7 +102,9 @@ class SparkApplications:
             for s in pod.status.container_statuses or []:
                 end = s.state.terminated or (s.last_state.terminated if s.last_state else None)
                 waiting = s.state.waiting
-                yield f"pod {pod.metadata.name}: {pod.status.phase}" + (f", exit {end.exit_code} {end.reason or ''}" if end else f", {waiting.reason}: {waiting.message}" if waiting else "")
+                yield f"pod {pod.metadata.name}: {pod.status.phase}" + (
+                    f", exit {end.exit_code} {end.reason or ''}" if end else f", {waiting.reason}: {waiting.message}" if waiting else ""
+                )
         for subject in [name, *(p.metadata.name for p in pods)]:
             events = self._k.call("events", self._k.core.list_namespaced_event, self.namespace, field_selector=f"involvedObject.name={subject}")
             for event in events.items if events else ():

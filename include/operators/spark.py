@@ -42,7 +42,9 @@ class LakeSparkOperator(SparkKubernetesOperator):
         super().__init__(namespace=k.namespace, template_spec={"spec": {}}, name=kwargs.pop("name", kwargs["task_id"]), random_name_suffix=False, **kwargs)
         self.arguments, self.states = list(arguments), states
         self._lake, self._job, self._more = lake, job, dict(spark_conf or {})
-        self._where = Where(k.namespace, k.service_account, lake.spec.spark.image, k.secret.name, k.secret.access_key, k.secret.secret_key, lake.spec.spark.image_pull_secret)
+        self._where = Where(
+            k.namespace, k.service_account, lake.spec.spark.image, k.secret.name, k.secret.access_key, k.secret.secret_key, lake.spec.spark.image_pull_secret
+        )
         self._submitted = ""
 
     @cached_property
@@ -54,7 +56,9 @@ class LakeSparkOperator(SparkKubernetesOperator):
         """The SparkApplication, without its name."""
         endpoint = parts.connections("minio_admin").host.rstrip("/")
         conf = s3a_profile(endpoint, self._lake.spec.minio.region) | self._more
-        job = Job(self._job.main, tuple(str(a) for a in self.arguments), self._job.driver_memory, self._job.executor_memory, self._job.executors, self._job.cores)
+        job = Job(
+            self._job.main, tuple(str(a) for a in self.arguments), self._job.driver_memory, self._job.executor_memory, self._job.executors, self._job.cores
+        )
         return application(job, self._where, conf)
 
     def execute(self, context: Any) -> Any:

@@ -60,15 +60,27 @@ class CheckOutputOperator(LakeOperator):
         began = context["dag_run"].start_date or datetime.min.replace(tzinfo=timezone.utc)
         written = datetime.fromtimestamp(manifest["timestamp"] / 1000, timezone.utc)
         if written < began:
-            raise LakeError("check", self.path, f"its _SUCCESS is of {written:%F %T} UTC, before this run began", "The job reported success and wrote nothing: look at its log")
+            raise LakeError(
+                "check",
+                self.path,
+                f"its _SUCCESS is of {written:%F %T} UTC, before this run began",
+                "The job reported success and wrote nothing: look at its log",
+            )
         named = [f.split(f"{bucket}/", 1)[-1].lstrip("/") for f in manifest["filenames"]]
         # Exactly what was committed is looked at: a listing would grow with what others put there.
         sizes = {k: (hook.head_object(k, bucket) or {}).get("ContentLength", 0) for k in named}
         if missing := [k for k in named if not sizes.get(k)]:
-            raise LakeError("check", self.path, f"_SUCCESS names {len(missing)} files that are not there or are empty ({missing[0]})", "Something removed them; run the job again")
+            raise LakeError(
+                "check",
+                self.path,
+                f"_SUCCESS names {len(missing)} files that are not there or are empty ({missing[0]})",
+                "Something removed them; run the job again",
+            )
         if not any(k.endswith(".parquet") for k in named):
             raise LakeError("check", self.path, "the job committed no .parquet file", "Look at the job's log")
-        self.log.info("committed by %s at %s UTC:\n%s", manifest.get("committer"), f"{written:%F %T}", "\n".join(f"{sizes[k]:>10} B  s3a://{bucket}/{k}" for k in named))
+        self.log.info(
+            "committed by %s at %s UTC:\n%s", manifest.get("committer"), f"{written:%F %T}", "\n".join(f"{sizes[k]:>10} B  s3a://{bucket}/{k}" for k in named)
+        )
         return {"files": {k: sizes[k] for k in named}, "committer": manifest.get("committer"), "job": manifest.get("jobId")}
 
     def _manifest(self, hook: S3Hook, bucket: str, prefix: str) -> dict[str, Any]:

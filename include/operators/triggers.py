@@ -21,7 +21,11 @@ class SparkApplicationTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments."""
-        return "include.operators.triggers.SparkApplicationTrigger", {"name": self.name, "namespace": self.namespace, "kubernetes_conn_id": self.kubernetes_conn_id}
+        return "include.operators.triggers.SparkApplicationTrigger", {
+            "name": self.name,
+            "namespace": self.namespace,
+            "kubernetes_conn_id": self.kubernetes_conn_id,
+        }
 
     @asynccontextmanager
     async def _api(self) -> AsyncIterator[Any]:
@@ -61,8 +65,12 @@ class SparkApplicationTrigger(BaseTrigger):
         """Remove the application and its pods."""
         async with self._api() as connection:
             try:
-                await client.CustomObjectsApi(connection).delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, self.name, propagation_policy="Foreground")
+                await client.CustomObjectsApi(connection).delete_namespaced_custom_object(
+                    GROUP, VERSION, self.namespace, PLURAL, self.name, propagation_policy="Foreground"
+                )
             except client.ApiException as error:
                 if error.status != 404:
                     raise
-            await client.CoreV1Api(connection).delete_collection_namespaced_pod(self.namespace, label_selector=f"{APP_LABEL}={self.name}", grace_period_seconds=5)
+            await client.CoreV1Api(connection).delete_collection_namespaced_pod(
+                self.namespace, label_selector=f"{APP_LABEL}={self.name}", grace_period_seconds=5
+            )
