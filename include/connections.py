@@ -22,7 +22,7 @@ class Connection:
     type: str
     host: str = ""
     login: str = ""
-    password: Secret = Secret("")
+    password: Secret = field(default_factory=lambda: Secret(""))
     port: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 

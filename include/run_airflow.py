@@ -24,12 +24,12 @@ Runs Airflow's own command with the project's dags/, plugins/, connections (site
 
 def run_airflow(argv: list[str]) -> int:
     """Run it in this process's place; the exit code is Airflow's."""
-    if not argv:
-        print(HELP)
-        return 0
-    environment = airflow_environment(site_facts())
-    prepare(environment)
-    os.execvpe("airflow", ["airflow", *argv], environment)  # the project's own venv comes first in PATH
+    if argv:
+        environment = airflow_environment(site_facts())
+        prepare(environment)
+        os.execvpe("airflow", ["airflow", *argv], environment)  # the project's own venv comes first in PATH
+    print(HELP)
+    return 0
 
 
 def prepare(environment: Mapping[str, str]) -> None:

@@ -11,12 +11,13 @@ import json
 import os
 import socket
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 COLUMNS = "run string, observed_at string, resource string, status string, detail string"
 
 
 def main() -> int:
+    """Check the credentials, then write and read back. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True)
     parser.add_argument("--states", required=True)
@@ -41,9 +42,10 @@ def main() -> int:
 
 
 def write_and_compare(spark, args) -> int:
+    """Write the rows, read them back, compare both ways. Returns the exit code."""
     with open(args.states, encoding="utf-8") as file:
         observed = json.load(file)
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     own = [
         {"resource": "spark/driver", "status": "ok", "detail": f"Spark {spark.version} on {socket.gethostname()}"},
         {"resource": "spark/executors", "status": "ok", "detail": ", ".join(sorted(executors(spark)))},

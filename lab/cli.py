@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             sub.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_args(argv)
     try:
-        return args.run(args)
+        return int(args.run(args))
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
@@ -69,7 +69,7 @@ def up(args: argparse.Namespace) -> int:
         build_image()
         work: list[tuple[str, Callable[[], None]]] = [("VM", lambda: vm.up(lab))]
         if not args.no_k8s:
-            work.append(("Kubernetes", lambda: (k8s.prepare(), k8s.up(lab))[1]))
+            work.append(("Kubernetes", lambda: k8s.up(lab)))
         _side_by_side(work)
         if args.snapshot:
             vm.snapshot(lab)

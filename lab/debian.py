@@ -15,7 +15,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 def mirror() -> str:
     """The Debian mirror this machine's apt settings name."""
     for line in sh("apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)|$(LABEL)").splitlines():
-        uri, origin, label = (line.split("|") + ["", ""])[:3]
+        uri, origin, label = ([*line.split("|"), "", ""])[:3]
         if origin == "Debian" and label == "Debian" and (match := re.search(r"(https?|file|mirror\+\w+)://.*", uri)):
             return match.group(0).rstrip("/")
     raise LabError("find", "a Debian mirror", "this machine's apt has no lists of one", "Run: apt-get update")

@@ -1,5 +1,6 @@
 """Commands and daemons: run, start, find again, stop; by their own process id and start time, never by name."""
 
+import contextlib
 import json
 import os
 import signal
@@ -87,8 +88,6 @@ def end(pid: int, patience: float = 10.0) -> None:
             return
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline and start_time(pid) == born:
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
             time.sleep(0.02)

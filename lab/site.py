@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from lab.errors import LabError
 
@@ -91,13 +92,13 @@ def forget_lab(lab: Lab) -> None:
 
 
 class _registry:
-    def __enter__(self) -> dict[str, dict[str, object]]:
+    def __enter__(self) -> dict[str, dict[str, Any]]:
         REGISTRY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.file = open(REGISTRY, "a+", encoding="utf-8")
         fcntl.flock(self.file, fcntl.LOCK_EX)
         self.file.seek(0)
         text = self.file.read()
-        self.entries: dict = json.loads(text) if text else {}
+        self.entries: dict[str, dict[str, Any]] = json.loads(text) if text else {}
         self.before = json.dumps(self.entries)
         return self.entries
 

@@ -19,6 +19,7 @@ class Clients:
         self.connections, self._say = connections, say
 
     def __call__(self, part: str) -> Any:
+        """A part's client."""
         return getattr(self, part)
 
     @cached_property

@@ -36,8 +36,7 @@ def examine(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any],
     settings = list(problems(body["spec"]["sparkConf"], endpoint, minio.region))
     yield from settings
     pair: Pair | None = None
-    for problem in _variables(body):
-        yield problem
+    yield from _variables(body)
     values: dict[str, dict[str, Secret] | None] = {}
     for role, references in secret_references(body).items():
         for variable, name, key in references:

@@ -172,12 +172,10 @@ class _Log:
         for _ in range(5):
             with suppress(Exception):
                 stream = self._k.core.read_namespaced_pod_log(self._pod, self._namespace, follow=True, _preload_content=False, _request_timeout=(10, 3600))
-                lines = 0
-                for line in _lines(stream.stream(4096, decode_content=False)):
-                    lines += 1
-                    if lines > self._seen:
+                for number, line in enumerate(_lines(stream.stream(4096, decode_content=False)), 1):
+                    if number > self._seen:
                         self._say(f"[driver] {line}")
-                        self._seen = lines
+                        self._seen = number
                 return
             time.sleep(1)
 

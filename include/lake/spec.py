@@ -219,7 +219,7 @@ class LakeSpec(Model):
 def read_spec(path: Path = LAKE_FILE) -> LakeSpec:
     """Read and check a declaration. Raises SpecError with every problem in it, and nothing else."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(str(path), (f"{error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'}",)) from None
     except yaml.YAMLError as error:

@@ -1,6 +1,7 @@
 """Sizes and durations with their units in the text: `500 GiB`, `5 s`."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler
@@ -11,7 +12,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
-def _parse(text: object, units: dict[str, Any], example: str) -> float:
+def _parse(text: object, units: Mapping[str, float], example: str) -> float:
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is not a number with a unit; write it as '{example}'")

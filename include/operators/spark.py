@@ -74,7 +74,7 @@ class LakeSparkOperator(SparkKubernetesOperator):
             applications.submit(body, self._submitted, self._files())
             if not self.deferrable:
                 return self._end(applications, self._submitted)
-        self.defer(trigger=SparkApplicationTrigger(self._submitted, self.namespace, self.kubernetes_conn_id), method_name="finish")
+        return self.defer(trigger=SparkApplicationTrigger(self._submitted, self.namespace, self.kubernetes_conn_id), method_name="finish")
 
     def finish(self, context: Any, event: dict[str, Any]) -> Any:
         """After the deferral: the driver's log, and the end."""

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import fields, is_dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -57,8 +57,8 @@ class CheckOutputOperator(LakeOperator):
         bucket, prefix = self.path.removeprefix("s3a://").split("/", 1)
         hook = S3Hook(aws_conn_id=self.conn_id)
         manifest = self._manifest(hook, bucket, prefix)
-        began = context["dag_run"].start_date or datetime.min.replace(tzinfo=timezone.utc)
-        written = datetime.fromtimestamp(manifest["timestamp"] / 1000, timezone.utc)
+        began = context["dag_run"].start_date or datetime.min.replace(tzinfo=UTC)
+        written = datetime.fromtimestamp(manifest["timestamp"] / 1000, UTC)
         if written < began:
             raise LakeError(
                 "check",

@@ -39,7 +39,7 @@ class SparkApplicationTrigger(BaseTrigger):
                 async with self._api() as connection:
                     if await self._over(client.CustomObjectsApi(connection)):
                         break
-            except (client.ApiException, OSError, TimeoutError, asyncio.TimeoutError) as error:
+            except (client.ApiException, OSError, TimeoutError) as error:
                 self.log.warning("watching %s: %s; again in 5 s", self.name, error)
                 await asyncio.sleep(5)
         yield TriggerEvent({"name": self.name})

@@ -2,7 +2,6 @@
 
 import gzip
 import lzma
-import os
 import shutil
 import subprocess
 import zlib
@@ -84,7 +83,7 @@ def _initrd(root: Path, version: str, target: Path) -> None:
         (tree / name).mkdir(parents=True)
     shutil.copy(root / "usr/bin/busybox", tree / "bin/busybox")
     shutil.copy(HERE / "init.sh", tree / "init")
-    os.chmod(tree / "init", 0o755)
+    (tree / "init").chmod(0o755)
     order: list[str] = []
     for name in MODULES:
         for line in sh("modprobe", "-d", root, "-S", version, "--show-depends", name).splitlines():

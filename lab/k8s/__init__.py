@@ -4,13 +4,9 @@ from lab.k8s import build, node, operator
 from lab.site import Lab
 
 
-def prepare() -> None:
-    """Build all that is not in the cache."""
-    build.everything()
-
-
 def up(lab: Lab) -> None:
-    """Start the node and the spark-operator; returns when both are ready."""
+    """Build what is not in the cache, start the node and the spark-operator; returns when both are ready."""
+    build.everything()
     node.up(lab)
     operator.up(lab)
 

@@ -136,7 +136,7 @@ def images() -> Path:
         sh("tar", "-C", folder, "--owner=0", "--group=0", "-cf", pause, "pause")
         paths = ["PATH=/opt/spark/bin:/usr/local/bin:/usr/bin:/bin", "SPARK_HOME=/opt/spark", "PYTHONPATH=/opt/spark/python:" + _py4j(spark), "PYSPARK_PYTHON=python3",
                  "JAVA_HOME=/usr/lib/jvm/java-21-openjdk-amd64", "LANG=C.UTF-8"]  # fmt: skip
-        run = {"Env": paths, "WorkingDir": "/opt/spark/work-dir", "User": str(SPARK_UID)}
+        run: dict[str, object] = {"Env": paths, "WorkingDir": "/opt/spark/work-dir", "User": str(SPARK_UID)}
         write_archive(folder / "images.tar", [
             Image(SPARK_IMAGE, (base, spark), run | {"Entrypoint": ["/opt/spark/entrypoint.sh"]}),
             Image(OPERATOR_IMAGE, (base, spark, added), run | {"Entrypoint": ["/usr/bin/tini", "-s", "--", "/usr/bin/spark-operator"]}),

@@ -43,7 +43,7 @@ def up(lab: Lab) -> None:
         _prepare(lab)
         net.attach(lab, lab.node_netns, lab.node)
         root = build.node_root()
-        enter = ["nsenter", f"--net=/run/netns/{lab.node_netns}", "unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child",
+        enter: list[str | Path] = ["nsenter", f"--net=/run/netns/{lab.node_netns}", "unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child",
                  "bash", FILES / "enter.sh", root, folder(lab), NODE_NAME]  # fmt: skip
         join = "; ".join(f"echo $$ >{c / 'cgroup.procs'}" for c in cgroups(lab))
         daemon(lab).start(["bash", "-c", f'set -e; {join}; exec "$@"', "node", *enter])
@@ -84,16 +84,16 @@ def _prepare(lab: Lab) -> None:
         (files / source.name).write_text(text)
     (files / "node.env").write_text(f"ADDRESS={lab.node} NODE={NODE_NAME}\n")
     store, mine = build.image_store(), base / "containerd"
-    mark = base / "store"
-    if not mine.exists() or not mark.exists() or mark.read_text() != store.parent.name:
+    chosen = base / "store"
+    if not mine.exists() or not chosen.exists() or chosen.read_text() != store.parent.name:
         shutil.rmtree(mine, ignore_errors=True)
         # The unpacked images are never written, so links do; the databases beside them are copied.
         sh("cp", "-al", store, mine)
         for database in mine.rglob("*.db"):
-            copy = database.with_suffix(".copy")
-            shutil.copy(database, copy)
-            copy.replace(database)
-        mark.write_text(store.parent.name)
+            own = database.with_suffix(".own")
+            shutil.copy(database, own)
+            own.replace(database)
+        chosen.write_text(store.parent.name)
     for group in cgroups(lab):
         group.mkdir(exist_ok=True)
         for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts these empty, and an empty set takes no process

@@ -65,7 +65,7 @@ class Machine:
     async def qmp(self, command: str, arguments: dict[str, object] | None = None, timeout: float = 60) -> Any:
         """Run a monitor command. Raises ApiError with QEMU's own words."""
         async with self.lock:
-            if self.monitor is None or not self.monitor.runstate.name == "RUNNING":
+            if self.monitor is None or self.monitor.runstate.name != "RUNNING":
                 self.monitor = QMPClient(f"vm{self.vmid}")
                 await self.monitor.connect(str(self.folder / "qmp"))
             try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -25,7 +24,7 @@ def size_bytes(text: str) -> int:
 def size_text(size: int) -> str:
     """Proxmox's form of a number of bytes: the largest unit that leaves it whole."""
     for unit in ("T", "G", "M", "K"):
-        if size and size % UNITS[unit] == 0 and not (unit == "T"):
+        if size and size % UNITS[unit] == 0 and unit != "T":
             return f"{size // UNITS[unit]}{unit}"
     return str(size)
 
@@ -123,4 +122,4 @@ class Storages:
         """Offer an image of the build cache under `local:import/`, without copying it."""
         target = self.folder / "local" / "import" / image.name
         target.unlink(missing_ok=True)
-        os.symlink(image, target)
+        target.symlink_to(image)
