@@ -15,7 +15,10 @@ from aiohttp import web
 from lab.pve.auth import Tokens, Who
 from lab.pve.errors import ApiError, bad_parameters
 from lab.pve.schema import Check, verify
+from lab.pve.tasks import Task
 from lab.pve.vms import Vms
+
+VM = "/nodes/{node}/qemu/{vmid}"
 
 
 @dataclass
@@ -31,6 +34,21 @@ class Call:
     def vmid(self) -> int:
         """The VM the path names."""
         return int(self.path["vmid"])
+
+    def need(self, *privileges: str) -> None:
+        """Raise unless the caller has one of the privileges on the VM, and there is such a VM."""
+        self.who.need(f"/vms/{self.vmid}", *privileges)
+        self.vms.files.read(self.vmid)
+
+    def task(self, kind: str, work: Callable[[Task], Awaitable[None]], vmid: int | None = None) -> str:
+        """Run `work` as a task that has the VM for itself; returns its UPID."""
+        vmid = vmid or self.vmid
+
+        async def locked(task: Task) -> None:
+            async with self.vms.lock(vmid):
+                await work(task)
+
+        return self.vms.tasks.start(kind, vmid, self.who.token, locked)
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -130,7 +148,7 @@ async def _parameters(request: web.Request) -> dict[str, str]:
 
 async def serve(vms: Vms, tokens: Tokens, host: str, port: int, cert: Path, key: Path) -> None:
     """Serve until cancelled."""
-    from lab.pve import routes_cluster, routes_storage, routes_vm  # noqa: F401 (they declare the calls)
+    from lab.pve import routes_agent, routes_cluster, routes_copies, routes_power, routes_snapshot, routes_storage, routes_vm  # noqa: F401 (they declare the calls)
 
     server = Server(vms, tokens, vms.settings.state / "access.log")
     app = web.Application(client_max_size=64 << 20)
