@@ -51,6 +51,6 @@ with DAG(
         service_account = EnsureOperator(task_id="service_account", ensures=lake.service_account)
         secret = EnsureOperator(task_id="secret", ensures=lake.key_pair)
         chain(namespace, service_account, secret)
-    verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=lake.buckets[0].name)
+    verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=lake.spec.spark.bucket)
 
     chain(declaration, vm_disk, filesystem, mount, account, minio_binary, minio_service, governance, iam, kubernetes, verify)

@@ -55,4 +55,4 @@ class SpecError(LakeError):
         self.args = (path, problems)
 
     def __str__(self) -> str:
-        return f"Unable to {self.verb} {self.what}: {self.cause}"
+        return f"Unable to {self.verb} {self.what}: {self.cause}" + ("" if self.cause.endswith((".", "?")) else ".")

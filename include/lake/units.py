@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 _BINARY = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS: Mapping[str, int | Fraction] = {"ms": Fraction(1, 1000), "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MOST = 2**63 - 1  # what MinIO and Linux can hold
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
-def _parse(text: object, units: Mapping[str, float], example: str) -> float:
+def _parse(text: object, units: Mapping[str, int | Fraction], example: str) -> Fraction:
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is not a number with a unit; write it as '{example}'")
@@ -20,7 +22,10 @@ def _parse(text: object, units: Mapping[str, float], example: str) -> float:
     if unit not in units:
         hint = f"; for binary units write {unit[0].upper()}iB" if unit[-1:] in "bB" and len(unit) == 2 else ""
         raise ValueError(f"unknown unit {unit!r}; known are {', '.join(units)}{hint}")
-    return float(number) * units[unit]
+    value = Fraction(number) * units[unit]  # exact: a float loses bytes beyond 8 PiB
+    if value > _MOST:
+        raise ValueError(f"{str(text)[:40]!r} is too large")
+    return value
 
 
 class Size(int):
@@ -36,9 +41,9 @@ class Size(int):
         if isinstance(text, cls):
             return text
         value = _parse(text, _BINARY, "500 GiB")
-        if value != int(value):
+        if value.denominator != 1:
             raise ValueError(f"{text!r} is not a whole number of bytes")
-        return cls(value)
+        return cls(int(value))
 
     def __repr__(self) -> str:
         for unit, factor in reversed(_BINARY.items()):
@@ -59,10 +64,10 @@ class Seconds(float):
     @classmethod
     def parse(cls, text: object) -> Self:
         """Seconds from text such as `5 s`. Raises ValueError that says how to write it."""
-        return text if isinstance(text, cls) else cls(_parse(text, _SECONDS, "30 s"))
+        return text if isinstance(text, cls) else cls(float(_parse(text, _SECONDS, "30 s")))
 
     def __repr__(self) -> str:
-        return f"{float(self):g} s"
+        return f"{float(self):.6f}".rstrip("0").rstrip(".") + " s"
 
     __str__ = __repr__
 

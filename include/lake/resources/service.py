@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 from include.lake.errors import Refused
 from include.lake.resource import Plan, Resource
 from include.lake.secret import Secret, SecretRef
+from include.lake.units import Seconds
 
 
 @dataclass(frozen=True)
@@ -155,12 +156,12 @@ WantedBy=multi-user.target
 """
 
 
-def minio_environment(region: str, data_dir: str, port: int, console_port: int, *, durable: bool, speed: str, cycle: float) -> tuple[str, ...]:
+def minio_environment(region: str, data_dir: str, port: int, console_port: int, *, durable: bool, speed: str, cycle: Seconds) -> tuple[str, ...]:
     """MinIO's settings without its credentials, as `KEY=value` lines."""
     return (
         f"MINIO_FS_OSYNC={'on' if durable else 'off'}",
         f'MINIO_OPTS="--address :{port} --console-address :{console_port}"',
-        f"MINIO_SCANNER_CYCLE={cycle:g}s",
+        f"MINIO_SCANNER_CYCLE={str(cycle).replace(' ', '')}",
         f"MINIO_SCANNER_SPEED={speed}",
         f"MINIO_SITE_REGION={region}",
         f"MINIO_VOLUMES={data_dir}",
