@@ -21,9 +21,9 @@ def up(lab: Lab) -> None:
         return
     down(lab)
     sh("ip", "netns", "add", lab.netns)
-    _ip(lab.netns, "link set lo up", f"link add {BRIDGE} type bridge stp_state 0", f"addr add {lab.pve}/24 dev {BRIDGE}",
+    _ip(lab.netns, "link set lo up", f"link add {BRIDGE} address {_mac(lab, lab.pve)} type bridge stp_state 0", f"addr add {lab.pve}/24 dev {BRIDGE}",
         f"link set {BRIDGE} up")  # fmt: skip
-    sh("ip", "link", "add", lab.bastion_link, "type", "veth", "peer", "name", "bastion", "netns", lab.netns)
+    sh("ip", "link", "add", lab.bastion_link, "address", _mac(lab, lab.bastion), "type", "veth", "peer", "name", "bastion", "netns", lab.netns)
     _ip(lab.netns, f"link set bastion master {BRIDGE} up")
     sh("ip", "addr", "add", f"{lab.bastion}/24", "dev", lab.bastion_link)
     sh("ip", "link", "set", lab.bastion_link, "up")
@@ -35,9 +35,8 @@ def attach(lab: Lab, netns: str, address: str) -> None:
         return
     sh("ip", "netns", "add", netns)
     sh("ip", "-n", lab.netns, "link", "del", f"p{address.rpartition('.')[2]}", check=False)  # of a namespace that is just going away
-    host = int(address.rpartition(".")[2])
-    port, mac = f"p{host}", f"02:4c:{lab.subnet:02x}:00:00:{host:02x}"  # a new one each time would leave neighbours with the old for half a minute
-    _ip(lab.netns, f"link add {port} type veth peer name eth0 address {mac} netns {netns}", f"link set {port} master {BRIDGE} up")
+    port = f"p{address.rpartition('.')[2]}"
+    _ip(lab.netns, f"link add {port} type veth peer name eth0 address {_mac(lab, address)} netns {netns}", f"link set {port} master {BRIDGE} up")
     _ip(netns, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up", f"route add default via {lab.pve}")
 
 
@@ -48,6 +47,11 @@ def down(lab: Lab) -> None:
             sh("ip", "netns", "del", netns)
     if lab.bastion_link in _links():
         subprocess.run(["ip", "link", "del", lab.bastion_link], check=False, capture_output=True)
+
+
+def _mac(lab: Lab, address: str) -> str:
+    """An address's own MAC. A random one, and a bridge takes the lowest of its ports', leaves neighbours with the old for half a minute."""
+    return f"02:4c:{lab.subnet:02x}:00:00:{int(address.rpartition('.')[2]):02x}"
 
 
 def _links() -> set[str]:
