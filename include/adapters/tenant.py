@@ -1,6 +1,7 @@
 """The object store as one of its users sees it: S3 through boto3, the admin calls that must be refused through minio-py."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -17,11 +18,11 @@ _DENIED = {"AccessDenied", "XMinioAdminAccessDenied"}
 
 
 class TenantS3:
-    """S3 and admin calls with a user's own key pair. It remembers the versions it made, so that it can erase them by id."""
+    """S3 and admin calls with a user's own key pair. It remembers how to undo each call that was let through."""
 
     def __init__(self, server: MinioServer, pair: Pair) -> None:
         self._server, self._pair = server, pair
-        self._made: list[tuple[str, str, str]] = []
+        self._undo: list[Callable[[], object]] = []
 
     @cached_property
     def s3(self) -> Any:
@@ -51,8 +52,12 @@ class TenantS3:
 
     def put(self, bucket: str, key: str, data: bytes) -> str:
         """Write an object."""
-        version = str(self._do(lambda: self.s3.put_object(Bucket=bucket, Key=key, Body=data)).get("VersionId", ""))
-        self._made.append((bucket, key, version))
+        answer = self._do(lambda: self.s3.put_object(Bucket=bucket, Key=key, Body=data))
+        return self._made(bucket, key, answer)
+
+    def _made(self, bucket: str, key: str, answer: Mapping[str, Any]) -> str:
+        version = str(answer.get("VersionId", ""))
+        self._undo.append(lambda: self.s3.delete_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {})))
         return version
 
     def get(self, bucket: str, key: str) -> bytes:
@@ -77,23 +82,29 @@ class TenantS3:
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete it: a marker hides it."""
-        marker = self._do(lambda: self.s3.delete_object(Bucket=bucket, Key=key)).get("VersionId", "")
-        self._made.append((bucket, key, marker))
+        self._made(bucket, key, self._do(lambda: self.s3.delete_object(Bucket=bucket, Key=key)))
 
-    def erase(self, bucket: str, key: str) -> None:
-        """Remove every version of it that was made here, by its id."""
-        for where, name, version in [m for m in self._made if m[:2] == (bucket, key)]:
-            self._do(lambda w=where, n=name, v=version: self.s3.delete_object(Bucket=w, Key=n, **({"VersionId": v} if v else {})))  # type: ignore[misc]
-        self._made = [m for m in self._made if m[:2] != (bucket, key)]
+    def clear(self) -> None:
+        """Undo what was made here, the last first: versions by their id. Raises the first error once everything was tried."""
+        errors: list[Exception] = []
+        while self._undo:
+            try:
+                self._do(self._undo.pop())
+            except (Denied, LakeError) as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def make_bucket(self, bucket: str) -> None:
         """Make a bucket."""
         self._do(lambda: self.s3.create_bucket(Bucket=bucket))
+        self._undo.append(lambda: self.s3.delete_bucket(Bucket=bucket))
 
     def put_policy(self, name: str) -> None:
         """Make a policy that allows everything."""
         body = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}]}
         self._do(lambda: self._server.admin(self._pair).policy_add(name, policy=body))
+        self._undo.append(lambda: self._server.admin(self._pair).policy_remove(name))
 
     def list_users(self) -> None:
         """Ask for all users."""
@@ -101,9 +112,10 @@ class TenantS3:
 
     def add_access_key(self) -> None:
         """Make another access key of its own."""
-        secret = "homelake-probe-secret"  # never valid: the call must be refused
-        self._do(lambda: self._server.admin(self._pair).add_service_account(access_key="HOMELAKEPROBE", secret_key=secret))
+        access, secret = f"PROBE{secrets.token_hex(6).upper()}", secrets.token_hex(20)  # nobody's, should it be let through
+        self._do(lambda: self._server.admin(self._pair).add_service_account(access_key=access, secret_key=secret))
+        self._undo.append(lambda: self._server.admin(self._pair).delete_service_account(access))
 
     def set_versioning(self, bucket: str) -> None:
-        """Suspend a bucket's versioning."""
-        self._do(lambda: self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}))
+        """Switch a bucket's versioning on. Where it is on already, that changes nothing even if it is let through."""
+        self._do(lambda: self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}))

@@ -12,7 +12,7 @@ from include.operators.base import LakeOperator
 
 
 class VerifyOperator(LakeOperator):
-    """Log in with the key pair of the Kubernetes secret and try both directions. The probe is erased by its version ids.
+    """Log in with the key pair of the Kubernetes secret and try both directions. Every trace is removed.
 
     :param key_pair: the pair to log in with.
     :param bucket: a bucket it may use.
