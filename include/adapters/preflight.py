@@ -30,8 +30,12 @@ def preflight(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any
 def examine(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any], bucket: str) -> Iterator[str]:
     """Each problem of an application: cause, then remedy."""
     namespace, account = body["metadata"]["namespace"], body["spec"]["driver"].get("serviceAccount", "default")
-    yield from _operator(kubernetes)
-    yield from _account(kubernetes, namespace, account)
+    try:
+        yield from operator_problems(kubernetes, namespace)
+    except LakeError as error:
+        if "forbidden" not in str(error):  # who may not look at cluster-wide objects is not kept from running jobs
+            raise
+    yield from account_problems(kubernetes, namespace, account)
     endpoint = f"{'https' if minio.secure else 'http'}://{minio.endpoint}"
     settings = list(problems(body["spec"]["sparkConf"], endpoint, minio.region))
     yield from settings
@@ -53,26 +57,25 @@ def examine(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any],
         yield from _s3(minio, pair, bucket, body["spec"]["sparkConf"].get(PREFIX + "endpoint.region", ""))
 
 
-def _operator(kubernetes: Kubernetes) -> Iterator[str]:
+def operator_problems(kubernetes: Kubernetes, namespace: str) -> Iterator[str]:
+    """What is wrong with the spark-operator's CRD and its webhook. Raises LakeError when the account may not look at them."""
     from kubernetes.client import AdmissionregistrationV1Api, ApiextensionsV1Api
 
-    try:
-        crd = kubernetes.call("CRD", ApiextensionsV1Api(kubernetes.api).read_custom_resource_definition, f"{PLURAL}.{GROUP}", absent=(404,))
-        if crd is None:
-            yield "the cluster does not know SparkApplications. Install the spark-operator (helm install spark-operator …, with webhook.enable=true)"
-            return
-        hooks = kubernetes.call("webhooks", AdmissionregistrationV1Api(kubernetes.api).list_mutating_webhook_configuration)
-        mine = [w for h in (hooks.items if hooks else ()) for w in h.webhooks or () if "spark" in f"{h.metadata.name} {w.name}"]
-        if not mine:
-            yield "the spark-operator's webhook is off: variables from secrets and volumes would be silently left out. Set webhook.enable=true"
-        elif not all(w.client_config.ca_bundle for w in mine):
-            yield "the spark-operator's webhook is not ready yet (no CA bundle). Wait a moment, or look at its pod"
-    except LakeError as error:
-        if "forbidden" not in str(error):  # who may not look at cluster-wide objects is not kept from running jobs
-            raise
+    helm = "spark-operator spark-operator/spark-operator --namespace spark-operator --set webhook.enable=true"
+    crd = kubernetes.call("CRD", ApiextensionsV1Api(kubernetes.api).read_custom_resource_definition, f"{PLURAL}.{GROUP}", absent=(404,))
+    if crd is None:
+        yield f"the cluster does not know SparkApplications. Install the spark-operator from its chart: helm install {helm} --create-namespace --set 'spark.jobNamespaces={{{namespace}}}'"
+        return
+    hooks = kubernetes.call("webhooks", AdmissionregistrationV1Api(kubernetes.api).list_mutating_webhook_configuration)
+    mine = [w for h in (hooks.items if hooks else ()) for w in h.webhooks or () if "spark" in f"{h.metadata.name} {w.name}"]
+    if not mine:
+        yield f"the spark-operator's webhook is off: variables from secrets and volumes would be silently left out. Switch it on: helm upgrade {helm} --reuse-values"
+    elif not all(w.client_config.ca_bundle for w in mine):
+        yield "the spark-operator's webhook is not ready yet (no CA bundle). Wait a moment, or look at its pod: kubectl -n spark-operator get pods"
 
 
-def _account(kubernetes: Kubernetes, namespace: str, account: str) -> Iterator[str]:
+def account_problems(kubernetes: Kubernetes, namespace: str, account: str) -> Iterator[str]:
+    """What a Spark driver would lack as this service account."""
     from kubernetes.client import AuthorizationV1Api
 
     if kubernetes.call("service account", kubernetes.core.read_namespaced_service_account, account, namespace, absent=(404,)) is None:

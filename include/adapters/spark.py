@@ -13,7 +13,7 @@ from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Phase, Standin
 WATCH_SECONDS = 240  # of one watch; the next goes on from there
 START_SECONDS = 600  # from submission to a running driver
 LOST_SECONDS = 60  # how long the operator may not know before the job counts as failed
-_STUCK = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+STUCK = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
 class SparkApplications:
@@ -128,7 +128,7 @@ class SparkApplications:
         """Why a pod of it will not start, as a wrong image or a missing key; empty while it may."""
         for pod in self.pods(name):
             for s in pod.status.container_statuses or []:
-                if s.state.waiting and s.state.waiting.reason in _STUCK:
+                if s.state.waiting and s.state.waiting.reason in STUCK:
                     return f"{pod.metadata.name}: {s.state.waiting.reason}: {s.state.waiting.message}"
         return ""
 
