@@ -35,9 +35,9 @@ class Proxmox:
             raise LakeError("reach", "Proxmox VE", f"the connection {c.id!r} has no host, or its login is not a token id such as homelake@pve!bootstrap",
                             "Set host to https://NODE:8006 and login to USER@REALM!TOKEN")  # fmt: skip
         return proxmoxer.ProxmoxAPI(url.hostname, port=url.port or c.port or 8006, user=user, token_name=token, token_value=c.password.reveal(),
-                                    verify_ssl=c.option("ca") or c.option("verify", "true") == "true", timeout=TIMEOUT)  # fmt: skip
+                                    verify_ssl=c.option("ca") or c.option("verify", "true").lower() != "false", timeout=TIMEOUT)  # fmt: skip
 
-    def call(self, method: str, path: str, **params: Any) -> Any:
+    def call(self, method: str, path: str, /, **params: Any) -> Any:
         """One API call; errors become LakeErrors that name their cause."""
         try:
             return getattr(self.api(path), method)(**params)
