@@ -89,16 +89,16 @@ def print_connections(args: argparse.Namespace) -> int:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """Look at a real site before a bootstrap, and say what to do about what is missing. Reads only."""
+    """Look at a real site before a bootstrap, and say what to do about what is missing. Reads only, unless --probe-pod is given."""
     from include.doctor import examine
 
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     try:
-        findings = list(examine(lake, clients))
+        findings = list(examine(lake, clients, probe_pod=args.probe_pod))
     finally:
         clients.close()
     if args.json:
-        print(json.dumps([{"what": f.what, "problem": f.problem, "remedy": f.remedy} for f in findings], indent=2))
+        print(json.dumps([{"what": f.what, "problem": f.problem, "remedy": f.remedy if f.problem else ""} for f in findings], indent=2, ensure_ascii=False))
     else:
         for f in findings:
             print(f"✗ {f.what}: {f.problem}. {f.remedy}" if f.problem else f"✓ {f.what}")

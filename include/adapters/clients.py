@@ -16,7 +16,7 @@ class Clients:
     """Call it with a part's name (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`) to get its client."""
 
     def __init__(self, connections: Connections, say: Callable[[str], None] = print) -> None:
-        self.connections, self._say = connections, say
+        self.connections, self.say = connections, say
 
     def __call__(self, part: str) -> Any:
         """A part's client."""
@@ -30,7 +30,7 @@ class Clients:
     @cached_property
     def host(self) -> Host:
         """The lake's VM."""
-        return Host(self.connections, self._say)
+        return Host(self.connections, self.say)
 
     @cached_property
     def minio(self) -> MinioServer:

@@ -92,6 +92,10 @@ class MinioServer:
 
     # Buckets
 
+    def bucket_names(self) -> list[str]:
+        """The names of all buckets: a signed call, so it also shows that the server answers and lets this pair in."""
+        return self._try("the buckets", lambda: [b.name for b in self._s3.list_buckets()])
+
     def bucket(self, name: str) -> BucketState | None:
         """The bucket; None when there is no such bucket."""
         status = self._find(f"bucket {name}", lambda: self._s3.get_bucket_versioning(name).status)
@@ -213,4 +217,6 @@ def explained(what: str, error: Exception) -> LakeError:
         )
     if code in ("XMinioServerNotInitialized", "XMinioAdminServerNotInitialized"):
         return Unreachable("MinIO", "it is still starting")
+    if code == "AuthorizationHeaderMalformed":
+        return LakeError("use", f"{what} in MinIO", text, "Declare that region in lake.yaml (minio.region) and in extra.region of the connection 'minio_admin'")
     return LakeError("use", f"{what} in MinIO", f"{text or 'no message'} ({code or type(error).__name__})")

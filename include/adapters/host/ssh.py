@@ -20,6 +20,10 @@ COMMAND_TIMEOUT = 600
 CHUNK = 1 << 20
 
 
+class NotRoot(LakeError):
+    """The log-in works, and sudo refuses it."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command gave: its exit code and what it printed."""
@@ -168,7 +172,7 @@ class Guest:
         said = (result.err.strip() or result.out.strip()).splitlines()
         cause = said[-1] if said else f"exit code {result.code}"
         if "sudo:" in result.err:
-            return LakeError("act as root on", "the lake's VM", cause, f"Let {self._connection.login} use sudo without a password: /etc/sudoers.d/homelake")
+            return NotRoot("act as root on", "the lake's VM", cause, f"Let {self._connection.login} use sudo without a password: /etc/sudoers.d/homelake")
         return LakeError("run a command on", "the lake's VM", f"{cause} (exit code {result.code})")
 
 
