@@ -38,7 +38,7 @@ class Kubernetes:
             else:
                 config.load_kube_config(c.option("kube_config_path") or None, client_configuration=where, context=c.option("cluster_context") or None)
         except (config.ConfigException, OSError, yaml.YAMLError) as error:
-            raise LakeError("reach", "Kubernetes", f"its kube config cannot be used ({error})", f"Check the connection {c.id!r}") from None
+            raise Unreachable("Kubernetes", f"its kube config cannot be used ({str(error).rstrip('.')})", f"Check the connection {c.id!r}") from None
         where.retries = 0
         return ApiClient(where)
 

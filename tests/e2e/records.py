@@ -97,7 +97,7 @@ def trace(lab: TestLab) -> Iterator[list[tuple[str, str, str]]]:
     request = AWSRequest("GET", url)
     S3SigV4Auth(Credentials(lab["S3_ROOT_USER"], lab["S3_ROOT_PASSWORD"]), "s3", lab["S3_REGION"]).add_auth(request)
     calls: list[tuple[str, str, str]] = []
-    with requests.get(url, headers=dict(request.headers), stream=True, timeout=(10, 600)) as stream:
+    with requests.get(url, headers={**request.headers, "Accept-Encoding": "identity"}, stream=True, timeout=(10, 600)) as stream:
         stream.raise_for_status()
         reader = threading.Thread(target=_read, args=(stream, calls), daemon=True)
         reader.start()
@@ -116,10 +116,12 @@ def trace(lab: TestLab) -> Iterator[list[tuple[str, str, str]]]:
 
 def _read(stream: requests.Response, calls: list[tuple[str, str, str]]) -> None:
     try:
-        for line in stream.iter_lines():
+        for line in stream.iter_lines(chunk_size=None):
             if not line.strip():
                 continue
-            info = (json.loads(line).get("http") or {}).get("reqInfo") or {}
+            info = (json.loads(line).get("http") or {}).get("request") or {}
+            if not info:
+                continue  # what the server does by itself
             headers = {k.lower(): v for k, v in (info.get("headers") or {}).items()}
             authorization = (headers.get("authorization") or [""])[0]
             key = authorization.partition("Credential=")[2].partition("/")[0]

@@ -24,7 +24,7 @@ def test_a_write_over_the_quota_fails_late_and_what_is_there_stays_readable(conv
             try:
                 s3.put_object(Bucket=bucket, Key=f"{written:05d}", Body=b"x" * PIECE)
             except ClientError as error:
-                assert error.response["Error"]["Code"] == "XMinioAdminBucketQuotaExceeded"  # noqa: PT017
+                assert error.response["Error"]["Code"] == "XMinioAdminBucketQuotaExceeded"
                 break
             written += 1
             if written * PIECE > QUOTA and not over_since:
@@ -35,7 +35,6 @@ def test_a_write_over_the_quota_fails_late_and_what_is_there_stays_readable(conv
         scanner = converged.lake.spec.minio.scanner
         print(f"quota {Size(QUOTA)}: refused at {Size(written * PIECE)}, {late:.0f} s after it was passed (scanner {scanner.speed}, cycle {scanner.cycle})")
         assert s3.get_object(Bucket=bucket, Key="00000")["Body"].read() == b"x" * PIECE
-        # A multipart upload is looked at when it begins, and refused as well.
         with pytest.raises(ClientError, match="QuotaExceeded"):
             s3.put_object(Bucket=bucket, Key="again", Body=b"x" * PIECE)
     finally:
