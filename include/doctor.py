@@ -139,8 +139,11 @@ def store(spec: LakeSpec, clients: Clients) -> Iterator[Step]:
 
     def connection() -> Iterator[Finding]:
         c, s3 = clients.connections("minio_admin"), clients.connections("lake_s3")
-        yield site.credentials(c.login, len(c.password.reveal()))
+        login = site.credentials(c.login, len(c.password.reveal()))
+        yield login
         yield site.endpoints((c.host, c.option("region")), (s3.option("endpoint_url"), s3.option("region_name")), spec.minio.region)
+        if login.problem:
+            return
         error: LakeError | None = None
         try:
             clients.minio.bucket_names()

@@ -47,15 +47,20 @@ class MinioServer:
 
     def s3(self, pair: Pair | None = None) -> Minio:
         """An S3 client, as root or as the owner of a pair."""
-        access, secret = (pair.access_key, pair.secret_key) if pair else (self._connection.login, self._connection.password)
-        return Minio(endpoint=self.endpoint, access_key=access, secret_key=secret.reveal(), secure=self.secure, region=self.region, http_client=self._http)
+        access, secret = self._keys(pair)
+        return Minio(endpoint=self.endpoint, access_key=access, secret_key=secret, secure=self.secure, region=self.region, http_client=self._http)
 
     def admin(self, pair: Pair | None = None) -> MinioAdmin:
         """An admin client, as root or as the owner of a pair."""
+        credentials = StaticProvider(*self._keys(pair))
+        return MinioAdmin(endpoint=self.endpoint, credentials=credentials, secure=self.secure, region=self.region, http_client=self._http)
+
+    def _keys(self, pair: Pair | None) -> tuple[str, str]:
         access, secret = (pair.access_key, pair.secret_key) if pair else (self._connection.login, self._connection.password)
-        return MinioAdmin(
-            endpoint=self.endpoint, credentials=StaticProvider(access, secret.reveal()), secure=self.secure, region=self.region, http_client=self._http
-        )
+        if not access or not secret:
+            raise LakeError("log in to", "MinIO", f"the connection {self._connection.id!r} has no {'password' if access else 'login'}",
+                            "Set login and password of the connection to MinIO's root credentials (S3_ROOT_USER, S3_ROOT_PASSWORD in site.env)")  # fmt: skip
+        return access, secret.reveal()
 
     @cached_property
     def _s3(self) -> Minio:
