@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from include.lake.errors import LakeError
-from include.settings import ROOT
 
 EPILOG = """examples:
   ./lake lab up                     build and start the home lab in a box (first time about 15 minutes)
@@ -54,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=(run.__doc__ or text).split("\n\n")[0])
         command.set_defaults(run=run)
         if spec:
-            command.add_argument("--file", type=Path, default=ROOT / "include/lake.yaml", help="the declaration (include/lake.yaml)")
+            command.add_argument("--file", type=Path, help="the declaration (the one HOMELAKE_FILE names, else include/lake.yaml)")
             command.add_argument("--json", action="store_true", help="print JSON")
         return command
 

@@ -1,5 +1,6 @@
 """The lake as declared: its resources, in the order in which they are made."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,12 @@ class Lake:
                 *self.buckets, *self.iam, self.namespace, self.service_account, self.key_pair)  # fmt: skip
 
 
-def load_lake(path: Path = LAKE_FILE) -> Lake:
-    """Read the declaration and lay out its resources. Reads that one file, and nothing else. Raises SpecError."""
-    return build_lake(read_spec(path))
+def load_lake(path: Path | None = None) -> Lake:
+    """Read a declaration and lay out its resources. Reads that one file, and nothing else. Raises SpecError.
+
+    Without a path it is the one that HOMELAKE_FILE names, else include/lake.yaml.
+    """
+    return build_lake(read_spec(path or Path(os.environ.get("HOMELAKE_FILE") or LAKE_FILE)))
 
 
 def build_lake(spec: LakeSpec) -> Lake:
