@@ -1,6 +1,7 @@
 """MinIO: S3 through minio-py, and its admin API, which boto3 does not have. Admin calls live here and nowhere else."""
 
 import json
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from minio import Minio, MinioAdmin
 from minio.commonconfig import ENABLED
 from minio.credentials import StaticProvider
 from minio.crypto import encrypt
-from minio.error import MinioAdminException, S3Error
+from minio.error import MinioAdminException, MinioException, S3Error
 from minio.minioadmin import _COMMAND
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
@@ -75,7 +76,7 @@ class MinioServer:
             return call()
         except (S3Error, MinioAdminException) as error:
             raise explained(what, error) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, MinioException) as error:
             raise self._unreachable(error) from None
 
     def _find(self, what: str, call: Callable[[], T]) -> T | None:
@@ -86,11 +87,11 @@ class MinioServer:
             if code_of(error) in _ABSENT:
                 return None
             raise explained(what, error) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, MinioException) as error:
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        cause = str(error).split(">: ")[-1].split("(Caused by")[0].strip("()'\" ")[:200]
+        cause = re.sub(r"^HTTPS?Connection\w*\(.*?\): ", "", str(error).split("(Caused by")[0]).strip("()'\" ")[:200]
         return Unreachable(
             f"MinIO at {self.endpoint}", cause or type(error).__name__, "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'"
         )
@@ -178,7 +179,7 @@ class MinioServer:
                 return False
             if error.code != "AccessDenied":
                 raise explained("the key pair", error) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, MinioException) as error:
             raise self._unreachable(error) from None
         return True
 

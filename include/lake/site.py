@@ -158,9 +158,8 @@ def store(url: str, error: LakeError | None, installed: bool | None) -> Finding:
     """How MinIO answers. Before the first bootstrap it is not there: `installed` says whether the VM has its service (None: unknown)."""
     if error is None:
         return Finding(f"minio_admin: MinIO at {url}")
-    said = error.cause.lower()
     # Silence is right before a bootstrap; a name that leads nowhere, or another server's answer, never is.
-    silent = error.retry and not any(sign in said for sign in ("resolve", "name or service", "ssl", "certificate", "starting"))
+    silent = any(sign in error.cause.lower() for sign in ("refused", "timed out", "no route", "unreachable"))
     if silent and not installed:
         doubt = " (whether the VM has its service is not known)" if installed is None else ""
         return Finding(f"minio_admin: MinIO at {url} does not answer yet, as is right before the first lake_bootstrap{doubt}")
