@@ -49,17 +49,19 @@ def _kept(lines: Iterable[str], log: Path) -> Iterator[str]:
 def shown(lines: Iterable[str]) -> Iterator[str]:
     """Of Airflow's log: the names of the tasks, what Homelake's own operators say, and errors."""
     record: list[str] = []
+    failing = False  # in the message of an exception, which may have several lines
     for line in lines:
         if step := _STEP.search(line):
             yield f"-- {step[1]}"
         if _LINE.match(line):
-            record = [_LINE.sub("", line)]
+            record, failing = [_LINE.sub("", line)], False
         else:
             record.append(line)
         if _OURS.search(line):
             yield "   " + "\n   ".join(_OURS.sub("", text) for text in record)
             record = []
-        elif " [error " in line or "Exception: " in line:
+        elif failing or " [error " in line or "Exception: " in line:
+            failing = failing or "Exception: " in line
             yield "   " + _LINE.sub("", line)[:1000]
 
 
