@@ -38,10 +38,11 @@ class NotConverged(LakeError):
     """The change was made without an error, and yet the part is not as declared."""
 
     def __init__(self, what: str, left: str) -> None:
+        self.left = left
         super().__init__("converge", what, f"after the change it still differs: {left}", "Look at the part itself; something else may be changing it")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.what, self.cause)
+        return type(self), (self.what, self.left)
 
 
 class SpecError(LakeError):
