@@ -1,0 +1,158 @@
+"""The proof of a user's rights: both directions, and nothing left behind however it ends."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from include.lake.errors import LakeError, Unreachable
+from include.lake.proof import Check, Denied, prove
+
+ALLOWED = {"put datalake", "get datalake", "list datalake", "multipart datalake", "delete datalake"}
+EVERY = {"put elsewhere", "list elsewhere", "set_versioning datalake", "make_bucket elsewhere-new", "put_policy", "list_users", "add_access_key"}
+
+
+class FakeTenant:
+    """An object store with versions, seen by a user who may make the calls in `may`. `failing` raises that error at that call."""
+
+    def __init__(self, may: set[str], failing: tuple[str, Exception] | None = None) -> None:
+        self.may, self.failing = may, failing
+        self.tried: list[str] = []
+        self.things: set[Any] = set()  # what is in the store
+        self.made: list[Any] = []  # what clear() undoes
+
+    def _call(self, name: str, what: Callable[[], Any] = lambda: None) -> Any:
+        self.tried.append(name)
+        if self.failing and self.failing[0] == name:
+            raise self.failing[1]
+        if name not in self.may:
+            raise Denied(name)
+        return what()
+
+    def _make(self, thing: Any) -> None:
+        self.things.add(thing)
+        self.made.append(thing)
+
+    def put(self, bucket: str, key: str, data: bytes) -> str:
+        self._call(f"put {bucket}", lambda: self._make((bucket, key, data)))
+        return "v1"
+
+    def get(self, bucket: str, key: str) -> bytes:
+        return bytes(self._call(f"get {bucket}", lambda: next(t[2] for t in self.things if t[:2] == (bucket, key))))
+
+    def list(self, bucket: str, prefix: str) -> list[str]:
+        return self._call(f"list {bucket}") or []
+
+    def multipart(self, bucket: str, key: str) -> None:
+        self._call(f"multipart {bucket}")
+
+    def delete(self, bucket: str, key: str) -> None:
+        self._call(f"delete {bucket}", lambda: self._make((bucket, key, "marker")))
+
+    def make_bucket(self, bucket: str) -> None:
+        self._call(f"make_bucket {bucket}", lambda: self._make(bucket))
+
+    def put_policy(self, name: str) -> None:
+        self._call("put_policy", lambda: self._make(("policy", name)))
+
+    def list_users(self) -> None:
+        self._call("list_users")
+
+    def add_access_key(self) -> None:
+        self._call("add_access_key", lambda: self._make("a key"))
+
+    def set_versioning(self, bucket: str) -> None:
+        self._call(f"set_versioning {bucket}")
+
+    def clear(self) -> None:
+        self.tried.append("clear")
+        while self.made:
+            self.things.remove(self.made.pop())
+
+
+def proof(tenant: FakeTenant) -> list[Check]:
+    return list(prove(tenant, "datalake", "elsewhere", ".homelake/probe-1"))
+
+
+def test_the_declared_rights_are_proven_both_ways() -> None:
+    tenant = FakeTenant(ALLOWED)
+    checks = proof(tenant)
+    assert all(c.good for c in checks)
+    assert {c.what for c in checks if not c.allowed} >= {"write to the bucket elsewhere", "make a bucket", "make a policy", "list users", "make an access key"}
+    assert set(tenant.tried) == ALLOWED | EVERY | {"clear"}, "every call is really made"
+    assert not tenant.things
+
+
+@pytest.mark.parametrize("right", sorted(ALLOWED))
+def test_a_missing_right_is_told(right: str) -> None:
+    tenant = FakeTenant(ALLOWED - {right})
+    wrong = [c for c in proof(tenant) if not c.good]
+    assert wrong
+    assert all(c.allowed and not c.succeeded for c in wrong)
+    assert not tenant.things
+
+
+@pytest.mark.parametrize("right", sorted(EVERY))
+def test_a_right_too_many_is_told_and_what_it_made_is_undone(right: str) -> None:
+    tenant = FakeTenant(ALLOWED | {right})
+    (wrong,) = (c for c in proof(tenant) if not c.good)
+    assert (wrong.allowed, wrong.succeeded) == (False, True)
+    assert str(wrong).startswith("✗ ")
+    assert str(wrong).endswith(": allowed")
+    assert not tenant.things
+
+
+def test_with_every_right_nothing_stays() -> None:
+    tenant = FakeTenant(ALLOWED | EVERY)
+    assert len([c for c in proof(tenant) if not c.good]) == len(EVERY)
+    assert not tenant.things
+
+
+@pytest.mark.parametrize("call", sorted(ALLOWED | EVERY))
+@pytest.mark.parametrize("error", [Unreachable("MinIO", "connection reset"), RuntimeError("a bug")], ids=["unreachable", "bug"])
+def test_nothing_stays_when_a_call_breaks(call: str, error: Exception) -> None:
+    tenant = FakeTenant(ALLOWED | EVERY, (call, error))
+    with pytest.raises(type(error)):
+        proof(tenant)
+    assert not tenant.things
+
+
+@pytest.mark.parametrize("call", sorted(EVERY))
+def test_an_answer_other_than_a_refusal_counts_as_let_through(call: str) -> None:
+    tenant = FakeTenant(ALLOWED, (call, LakeError("use", "MinIO", "it answered NoSuchBucket")))
+    (wrong,) = (c for c in proof(tenant) if not c.good)
+    assert wrong.succeeded
+
+
+def test_an_odd_answer_to_what_must_succeed_is_an_error() -> None:
+    with pytest.raises(LakeError, match="InternalError"):
+        proof(FakeTenant(ALLOWED, ("list datalake", LakeError("use", "MinIO", "it answered InternalError"))))
+
+
+def test_an_object_that_reads_back_differently_is_an_error() -> None:
+    class Forgetful(FakeTenant):
+        def get(self, bucket: str, key: str) -> bytes:
+            return super().get(bucket, key)[:-1]
+
+    tenant = Forgetful(ALLOWED)
+    with pytest.raises(LakeError, match="reads back differently"):
+        proof(tenant)
+    assert not tenant.things
+
+
+def test_whoever_stops_listening_leaves_nothing_either() -> None:
+    tenant = FakeTenant(ALLOWED)
+    checks = prove(tenant, "datalake", "elsewhere", "k")
+    next(iter(checks))
+    assert tenant.things
+    checks.close()  # type: ignore[attr-defined]
+    assert not tenant.things
+
+
+def test_clearing_that_fails_is_told() -> None:
+    class Sticky(FakeTenant):
+        def clear(self) -> None:
+            raise Denied("DeleteObjectVersion")
+
+    (wrong,) = (c for c in proof(Sticky(ALLOWED)) if not c.good)
+    assert str(wrong) == "✗ remove every trace of these calls: refused"
