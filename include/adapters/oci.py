@@ -1,9 +1,11 @@
 """A program out of a container image's archive, for one platform. Source: the OCI image layout and image index specifications."""
 
+import hashlib
 import io
 import json
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +21,38 @@ def program_in(archive: Path, arch: str, name: str, target: Path) -> Path:
             for layer in reversed(manifest["layers"]):
                 if _take(_blob(tar, layer["digest"]), name, target):
                     return target
-    except (tarfile.TarError, KeyError, OSError, json.JSONDecodeError) as error:
-        raise LakeError(
-            "read", f"the image {archive}", f"it is no OCI archive ({error})", "Make one with: skopeo copy docker://IMAGE oci-archive:FILE --all"
-        ) from None
+    except (tarfile.TarError, EOFError, LookupError, OSError, TypeError, ValueError) as error:
+        cause = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise LakeError("read", f"the image {archive}", f"it is no OCI archive ({cause})", "Make one with: skopeo copy docker://IMAGE oci-archive:FILE --all") from None  # fmt: skip
     raise LakeError("find", f"the program {name!r} in the image {archive}", "no layer has it")
 
 
 def _manifest(tar: tarfile.TarFile, archive: Path, arch: str) -> Any:
-    index = json.load(_member(tar, "index.json"))
-    platforms: list[str] = []
-    while True:
-        entries = index["manifests"]
-        for entry in entries:
-            platform = entry.get("platform") or _platform_of(tar, entry)
-            platforms.append(f"{platform.get('os')}/{platform.get('architecture')}")
-            if platform.get("os") == "linux" and platform.get("architecture") == arch:
-                return json.load(io.BytesIO(_blob(tar, entry["digest"])))
-        nested = [e for e in entries if "index" in e.get("mediaType", "") or "manifest.list" in e.get("mediaType", "")]
-        if not nested:
-            known = sorted(p for p in set(platforms) if "None" not in p)
-            raise Refused(
-                "take",
-                f"MinIO out of the image {archive}",
-                f"it has no linux/{arch} (it has {', '.join(known) or 'nothing'})",
-                f"Take one for the VM: --platform linux/{arch}",
-            )
-        index = json.load(io.BytesIO(_blob(tar, nested[0]["digest"])))
+    known: set[str] = set()
+    for platform, digest in _images(tar, json.load(_member(tar, "index.json"))):
+        if platform == f"linux/{arch}":
+            return json.loads(_blob(tar, digest))
+        known.add(platform)
+    raise Refused(
+        "take",
+        f"MinIO out of the image {archive}",
+        f"it has no linux/{arch} (it has {', '.join(sorted(known)) or 'nothing'})",
+        f"Take one for the VM: --platform linux/{arch}",
+    )
 
 
-def _platform_of(tar: tarfile.TarFile, entry: Any) -> Any:
-    """A single image has its platform in its config."""
-    document = json.load(io.BytesIO(_blob(tar, entry["digest"])))
-    return json.load(io.BytesIO(_blob(tar, document["config"]["digest"]))) if "config" in document else {}
+def _images(tar: tarfile.TarFile, index: Any) -> Iterator[tuple[str, str]]:
+    """Every image of an index and of the indexes below it: platform and digest."""
+    for entry in index["manifests"]:
+        platform = entry.get("platform")
+        if not platform or "index" in entry.get("mediaType", "") or "manifest.list" in entry.get("mediaType", ""):
+            document = json.loads(_blob(tar, entry["digest"]))
+            if "manifests" in document:
+                yield from _images(tar, document)
+                continue
+            # A single image has its platform in its config.
+            platform = json.loads(_blob(tar, document["config"]["digest"]))
+        yield f"{platform.get('os')}/{platform.get('architecture')}", entry["digest"]
 
 
 def _member(tar: tarfile.TarFile, name: str) -> Any:
@@ -62,7 +63,11 @@ def _member(tar: tarfile.TarFile, name: str) -> Any:
 
 
 def _blob(tar: tarfile.TarFile, digest: str) -> bytes:
-    return bytes(_member(tar, f"blobs/{digest.replace(':', '/')}").read())
+    data = bytes(_member(tar, f"blobs/{digest.replace(':', '/')}").read())
+    kind, _, value = digest.partition(":")
+    if hashlib.new(kind, data).hexdigest() != value:
+        raise ValueError(f"its blob {digest[:19]}… is damaged")
+    return data
 
 
 def _take(layer: bytes, name: str, target: Path) -> bool:
