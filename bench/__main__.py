@@ -1,0 +1,47 @@
+"""`python -m bench`: run the benchmarks."""
+
+import argparse
+import importlib
+import sys
+
+from bench.report import say
+from include.lake.errors import LakeError
+from lab.errors import LabError
+
+HELP = """Benchmarks of Homelake. Each runs the product and its peer in turn, several times, in one run, and prints a Markdown table:
+minimum, median, maximum, and the ratio to the peer. Timings on a busy machine are noisy: read the medians and the ratios.
+
+  python -m bench              all of them
+  python -m bench s3a          the S3A profile against Hadoop's defaults and boto3, on a MinIO of its own (no lab needed)
+  python -m bench converge     a run without changes against its raw round trips, and against an empty DAG of the same shape
+                               (needs a lake on the lab that HOMELAKE_LAB names; `./lake apply` makes it)
+  python -m bench lab          the lab's memory, and how long `lab up` takes (starts and stops a lab of its own, `bench`)
+
+`python -m bench NAME --help` tells what a benchmark measures and which options it has."""
+NAMES = ("s3a", "converge", "lab")
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmark that is named, or all. Returns the exit code."""
+    if argv and argv[0] in NAMES:
+        return _run(argv[0], argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m bench", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", choices=NAMES, metavar="NAME", help="which one: " + ", ".join(NAMES))
+    parser.parse_args(argv)
+    return max(_run(name, []) for name in NAMES)
+
+
+def _run(name: str, options: list[str]) -> int:
+    try:
+        importlib.import_module(f"bench.{name}").main(options)
+    except (LakeError, LabError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""A Spark that waits for requests, in a process of its own, from the jars that the lake's Spark image is made of."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.minio_server import MinioOnLoopback
+from lab.cache import built, fingerprint
+from lab.k8s.build import SPARK, lay_out_spark
+
+WRITER = Path(__file__).parent / "spark_writer.py"
+
+
+class Spark:
+    """Requests to a running bench.spark_writer. `about` has the versions."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+        self._process, self._log = process, log
+        self.about = self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"Unable to run Spark: it ended. Its log ends with:\n{self._log.read_text()[-2000:]}")
+        return dict(json.loads(line))
+
+    def try_to(self, **request: Any) -> dict[str, Any]:
+        """Ask for something. The answer may hold an error."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Ask for something that must succeed."""
+        answer = self.try_to(**request)
+        if "error" in answer:
+            raise SystemExit(f"Unable to {next(iter(request))} with Spark: {answer['error']}")
+        return answer
+
+
+@contextlib.contextmanager
+def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
+    """A Spark with a configuration, for as long as the block lasts."""
+    key = fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
+    home = built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
+    local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.host": "127.0.0.1",
+             "spark.driver.bindAddress": "127.0.0.1", "spark.sql.files.maxPartitionBytes": "160m", "spark.local.dir": str(server.folder),
+             "spark.hadoop.hadoop.tmp.dir": str(server.folder / "tmp")}  # fmt: skip
+    paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
+    env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "BENCH_SPARK_CONF": json.dumps(local | conf),
+                        "AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret}  # fmt: skip
+    logfile = server.folder / "spark.log"
+    with open(logfile, "ab") as log:
+        process = subprocess.Popen([sys.executable, WRITER], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        yield Spark(process, logfile)
+    finally:
+        assert process.stdin
+        process.stdin.close()
+        process.wait(30)
