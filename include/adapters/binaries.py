@@ -13,6 +13,7 @@ from pathlib import Path
 
 import requests
 
+from include.adapters.network import network_cause
 from include.adapters.oci import program_in
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.binary import Source
@@ -87,7 +88,7 @@ class Binaries:
                 for block in answer.iter_content(1 << 20):
                     file.write(block)
         except requests.RequestException as error:
-            raise Unreachable(url, str(error).splitlines()[0][:200]) from None
+            raise Unreachable(url, network_cause(error)) from None
         if (found := _sha256(path)) != source.sha256:
             raise LakeError(
                 "fetch",

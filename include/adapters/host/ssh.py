@@ -12,6 +12,7 @@ from typing import Any
 
 import paramiko
 
+from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
 
@@ -165,7 +166,7 @@ class Guest:
             return LakeError(
                 "trust", f"the lake's VM ({where})", "its host key is not known", "Put it (ssh-keyscan) into host_key of the connection 'lake_host'"
             )
-        cause = "it does not answer in time" if isinstance(error, socket.timeout) else str(error) or type(error).__name__
+        cause = "it does not answer in time" if isinstance(error, socket.timeout) else network_cause(error)
         return Unreachable(f"the lake's VM ({where})", cause, "Check that the VM runs, and the connection 'lake_host'")
 
     def _failed(self, result: Result) -> LakeError:

@@ -1,0 +1,229 @@
+"""Where a program comes from: a file, a URL, an image; what is kept, and by what."""
+
+import hashlib
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from include.adapters import binaries
+from include.adapters.binaries import Binaries
+from include.lake.errors import LakeError, Refused, Unreachable
+from include.lake.resources.binary import Source
+from tests.unit.adapters.images import Archive, layer
+
+PROGRAM = b"\x7fELF a program" * 5000
+SHA256 = hashlib.sha256(PROGRAM).hexdigest()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(binaries, "CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def them(cache: Path, said: list[str]) -> Binaries:
+    return Binaries(said.append)
+
+
+class Server:
+    """Files over HTTP on loopback; `asked` are the paths asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+        asked = self.asked
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                super().do_GET()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "minio").write_bytes(PROGRAM)
+    server = Server(tmp_path / "www")
+    yield server
+    server.stop()
+
+
+def test_a_file_is_taken_where_it_lies(them: Binaries, tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "minio"
+    file.write_bytes(PROGRAM)
+    source = Source(file=str(file))
+    assert them.digest(source, "x86_64") == SHA256
+    assert them.fetch(source, "x86_64") == (file, SHA256)
+    file.write_bytes(b"another")
+    assert them.digest(source, "x86_64") == hashlib.sha256(b"another").hexdigest(), "a file is read anew each time"
+    assert not cache.exists()
+
+
+def test_a_file_in_the_home_folder(them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "minio").write_bytes(PROGRAM)
+    assert them.digest(Source(file="~/minio"), "x86_64") == SHA256
+
+
+@pytest.mark.parametrize("method", ["digest", "fetch"])
+def test_a_file_that_is_not_there_is_told(them: Binaries, tmp_path: Path, method: str) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(LakeError, match=r"there is no such file on this machine\. Put it there, or change minio\.binary\.file in lake\.yaml\."):
+            getattr(them, method)(Source(file=str(path)), "x86_64")
+
+
+def test_a_url_is_fetched_once_and_kept(them: Binaries, server: Server, said: list[str]) -> None:
+    source = Source(url=f"{server.url}/minio", sha256=SHA256)
+    assert them.digest(source, "x86_64") == SHA256, "known from the declaration, without a fetch"
+    assert not server.asked
+    path, sha256 = them.fetch(source, "x86_64")
+    assert (path.read_bytes(), sha256) == (PROGRAM, SHA256)
+    assert them.fetch(source, "x86_64") == (path, sha256)
+    assert Binaries(said.append).fetch(source, "x86_64") == (path, sha256), "and by the next process"
+    assert server.asked == ["/minio"]
+    assert said == [f"fetching {server.url}/minio"]
+
+
+def test_what_is_not_what_its_publisher_states_is_refused_and_not_kept(them: Binaries, server: Server, cache: Path) -> None:
+    wrong = Source(url=f"{server.url}/minio", sha256="0" * 64)
+    for _ in range(2):
+        with pytest.raises(LakeError, match=f"its SHA-256 is {SHA256}, and {'0' * 64} is declared"):
+            them.fetch(wrong, "x86_64")
+    assert len(server.asked) == 2
+    assert not [f for f in cache.rglob("*") if f.is_file() and f.name != "lock"], "nothing of it stays"
+    assert them.fetch(Source(url=f"{server.url}/minio", sha256=SHA256), "x86_64")[1] == SHA256
+
+
+def test_a_url_without_anything_behind_it_may_be_tried_again(them: Binaries, server: Server) -> None:
+    with pytest.raises(Unreachable, match="404") as caught:
+        them.fetch(Source(url=f"{server.url}/none", sha256=SHA256), "x86_64")
+    assert caught.value.retry
+    url = server.url
+    server.stop()
+    with pytest.raises(Unreachable, match="refused"):
+        them.fetch(Source(url=f"{url}/minio", sha256=SHA256), "x86_64")
+
+
+def archive(path: Path, program: bytes = PROGRAM) -> Path:
+    a = Archive()
+    return a.write(path, a.image("arm64", layer({"minio": b"arm"})), a.image("amd64", layer({"usr/bin/minio": program})))
+
+
+def test_a_program_is_taken_out_of_an_image_for_the_vms_machine(them: Binaries, tmp_path: Path) -> None:
+    source = Source(image=f"oci-archive:{archive(tmp_path / 'image.tar')}")
+    assert them.digest(source, "x86_64") is None, "not known before it was taken out"
+    path, sha256 = them.fetch(source, "x86_64")
+    assert (path.read_bytes(), sha256) == (PROGRAM, SHA256)
+    assert them.digest(source, "x86_64") == SHA256
+    assert them.digest(source, "aarch64") is None, "another machine's is another program"
+    assert them.fetch(source, "aarch64")[0].read_bytes() == b"arm"
+    assert them.fetch(source, "x86_64") == (path, sha256)
+
+
+def test_an_archive_replaced_under_its_name_is_taken_anew(them: Binaries, tmp_path: Path) -> None:
+    path = archive(tmp_path / "image.tar")
+    source = Source(image=f"oci-archive:{path}")
+    assert them.fetch(source, "x86_64")[1] == SHA256
+    os.utime(archive(path, b"newer"), ns=(1, 1))
+    assert them.digest(source, "x86_64") is None
+    assert them.fetch(source, "x86_64")[0].read_bytes() == b"newer"
+
+
+def test_an_image_for_another_machine_only_is_refused_and_not_kept(them: Binaries, tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(Refused, match="no linux/s390x"):
+        them.fetch(Source(image=f"oci-archive:{archive(tmp_path / 'image.tar')}"), "s390x")
+    assert not [f for f in cache.rglob("*") if f.is_file() and f.name != "lock"]
+
+
+def test_without_skopeo_or_go_it_says_what_to_install(them: Binaries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(LakeError, match=r"there is no skopeo on this machine\. apt-get install skopeo, or name a local archive: oci-archive:PATH"):
+        them.fetch(Source(image="quay.io/minio/minio:latest"), "x86_64")
+    with pytest.raises(LakeError, match=r"there is no go on this machine\. Install Go 1\.24 or newer, or declare minio\.binary as a file"):
+        them.fetch(Source(go="github.com/minio/minio@v0.0.0-x"), "x86_64")
+
+
+def tool(folder: Path, name: str, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_an_image_of_a_registry_is_fetched_for_the_vms_platform(them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = archive(tmp_path / "image.tar")
+    tool(tmp_path / "bin", "skopeo", f'echo "$@" >{tmp_path}/asked; cp {image} "${{@: -1}}" 2>/dev/null || cp {image} "${{7#oci-archive:}}"')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert them.fetch(Source(image="registry.example/minio:1"), "x86_64")[1] == SHA256
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("copy --override-os linux --override-arch amd64 docker://registry.example/minio:1 oci-archive:")
+    tool(tmp_path / "bin", "skopeo", "echo 'time=... level=fatal msg=no such host' >&2; exit 1")
+    with pytest.raises(Unreachable, match="no such host"):
+        them.fetch(Source(image="registry.example/minio:2"), "x86_64")
+
+
+GO = """
+[ "$1" = env ] && { echo /modules; exit; }
+printf '%s\\n' "GOOS=$GOOS GOARCH=$GOARCH CGO=$CGO_ENABLED GOBIN=$GOBIN" "$@" >"$ASKED"
+mkdir -p "$GOPATH/bin/linux_$GOARCH"; printf 'built' >"$GOPATH/bin/linux_$GOARCH/minio"
+"""
+
+
+def test_a_go_module_is_built_for_the_vms_machine_and_says_its_version(
+    them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    tool(tmp_path / "bin", "go", GO)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("GOBIN", "/somewhere")  # Go refuses it when it builds for another machine
+    source = Source(go="github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c")
+    path, _ = them.fetch(source, "aarch64")
+    assert path.read_text() == "built"
+    environment, *command = (tmp_path / "asked").read_text().splitlines()
+    assert environment == "GOOS=linux GOARCH=arm64 CGO=0 GOBIN="
+    assert command[-1] == source.go
+    assert "-X github.com/minio/minio/cmd.Version=2026-02-12T20:18:48Z" in command[3]
+    assert "-X github.com/minio/minio/cmd.ReleaseTag=DEVELOPMENT.2026-02-12T20-18-48Z" in command[3]
+    assert "-X github.com/minio/minio/cmd.CommitID=7aac2a2c5b7c" in command[3]
+    assert said == [f"building {source.go} (once, 3 to 4 minutes on two cores)"]
+    assert them.fetch(source, "aarch64")[0] == path
+    assert len(said) == 1
+
+
+def test_a_build_that_fails_is_told_with_gos_last_lines(them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(tmp_path / "bin", "go", '[ "$1" = env ] && exit; for i in 1 2 3 4 5 6 7; do echo "line $i" >&2; done; exit 1')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with pytest.raises(LakeError, match=r"line 3\nline 4\nline 5\nline 6\nline 7\. Check the module's version and the Go proxy\.") as caught:
+        them.fetch(Source(go="example.org/nothing@v1.0.0"), "x86_64")
+    assert "line 2" not in str(caught.value)
+
+
+def test_two_who_fetch_at_once_fetch_once(them: Binaries, server: Server) -> None:
+    source, found = Source(url=f"{server.url}/minio", sha256=SHA256), []
+    threads = [threading.Thread(target=lambda: found.append(them.fetch(source, "x86_64"))) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(set(found)) == 1
+    assert server.asked == ["/minio"]
