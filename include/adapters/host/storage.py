@@ -1,5 +1,7 @@
 """Disk, filesystem and mount in the guest."""
 
+import re
+
 from include.adapters.host.facts import pairs, section
 from include.adapters.host.ssh import Guest
 from include.lake.errors import LakeError, Refused, Unreachable
@@ -33,7 +35,7 @@ mkfs.ext4 -q -F -U "$uuid" -L "$making" -m 0 -E lazy_itable_init=1,lazy_journal_
 _MOUNT = r"""
 target=$1
 echo '<fstab>'; cat /etc/fstab; echo '</fstab>'
-echo "mounted=$(findmnt -n -o UUID --mountpoint "$target")"
+echo "mounted=$(findmnt -n -o UUID --mountpoint "$target" | grep . || findmnt -n -o SOURCE --mountpoint "$target")"
 unshare -m --propagation private sh -c 'mount --bind / /mnt && [ -d "/mnt$1" ] && { lsattr -d "/mnt$1" | sed s/^/attributes=/; ls -A "/mnt$1" | sed s/^/file=/; }' sh "$target" || true
 """
 
@@ -80,8 +82,10 @@ class Storage(Guest):
 
     def write_fstab(self, target: str, uuid: str, fstype: str, options: str) -> None:
         """Set the mount point's line; every other line stays as it is."""
-        text = self.run("cat /etc/fstab").out
-        self.run(_WRITE, "/etc/fstab", stdin=with_line(text, target, f"UUID={uuid} {target} {fstype} {options} 0 2").encode())
+        text, line = self.run("cat /etc/fstab").out, f"UUID={uuid} {target} {fstype} {options} 0 2"
+        if "\ufffd" in text:
+            raise LakeError("change", "/etc/fstab", "it is not UTF-8 text, so its other lines would not stay as they are", f"Add the line yourself: {line}")
+        self.run(_WRITE, "/etc/fstab", stdin=with_line(text, target, line).encode())
 
     def mount(self, target: str) -> None:
         """Mount it as /etc/fstab says, through systemd, so that its units know."""
@@ -103,7 +107,7 @@ def parse_device(text: str) -> DeviceFacts:
 
 def parse_mount(text: str, target: str) -> MountFacts:
     """From /etc/fstab, findmnt, lsattr and ls."""
-    lines = [line.split() for line in section(text, "fstab").splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [_fields(line) for line in section(text, "fstab").split("\n")]
     entry = next(((f[0].removeprefix("UUID="), f[2], f[3]) for f in lines if len(f) >= 4 and f[1] == target), None)
     after = text.rpartition("</fstab>")[2]
     facts = pairs(after)
@@ -118,12 +122,15 @@ def with_line(text: str, target: str, line: str) -> str:
     'a /x ext4 defaults 0 1\\nb /y ext4 defaults 0 2\\n'
     """
     lines, done = [], False
-    for old in text.splitlines():
-        fields = old.split()
-        if len(fields) >= 2 and not old.lstrip().startswith("#") and fields[1] == target:
-            if not done:
-                lines.append(line)
-            done = True
-        else:
+    for old in text.removesuffix("\n").split("\n") if text else ():
+        if _fields(old)[1:2] != [target]:
             lines.append(old)
+        elif not done:
+            lines.append(line)
+            done = True
     return "\n".join(lines if done else [*lines, line]) + "\n"
+
+
+def _fields(line: str) -> list[str]:
+    """A line's fields as mount(8) reads them: nothing but blanks and tabs stands between them. None of a comment."""
+    return [] if line.lstrip(" \t").startswith("#") else re.findall(r"[^ \t\r]+", line)
