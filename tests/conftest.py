@@ -29,6 +29,9 @@ class TestLab(dict[str, str]):
         self.state = ROOT / ".lab" / name
         self._control = ssh_folder / "control"
 
+    def __repr__(self) -> str:
+        return f"TestLab({self.name!r})"  # the facts hold secrets, and pytest prints what a failed test was called with
+
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a command that must see this lab and no other site: connections and Airflow settings of the caller are left out."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "HOMELAKE_SITE"))}
