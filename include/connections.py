@@ -14,6 +14,10 @@ from include.lake.errors import LakeError
 from include.lake.secret import Secret, SecretRef
 
 
+class NotConfigured(LakeError):
+    """There is no such connection; one that is there and cannot be read is another matter."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """One connection. `extra` holds what its type has beyond host and log-in; its secrets are never shown."""
@@ -45,16 +49,22 @@ def parse_connection(conn_id: str, text: str) -> Connection:
     """A connection from Airflow's JSON or URI form. Raises LakeError when it is neither."""
     try:
         return _from_json(conn_id, json.loads(text)) if text.lstrip().startswith("{") else _from_uri(conn_id, text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, LookupError):
         raise LakeError("read", f"the connection {conn_id!r}", "it is neither Airflow's JSON form nor a URI",
                         f"Look at AIRFLOW_CONN_{conn_id.upper()}") from None  # fmt: skip
 
 
 def _from_json(conn_id: str, given: Mapping[str, Any]) -> Connection:
-    extra = given.get("extra") or {}
     port = given.get("port")
-    return Connection(conn_id, str(given["conn_type"]), given.get("host") or "", given.get("login") or "", Secret(given.get("password") or ""),
-                      int(port) if port else None, json.loads(extra) if isinstance(extra, str) else extra)  # fmt: skip
+    return Connection(conn_id, str(given["conn_type"]), str(given.get("host") or ""), str(given.get("login") or ""), Secret(str(given.get("password") or "")),
+                      int(port) if port else None, _extra(given.get("extra") or {}))  # fmt: skip
+
+
+def _extra(given: object) -> Mapping[str, Any]:
+    extra = json.loads(given) if isinstance(given, str) else given
+    if not isinstance(extra, dict):
+        raise ValueError("extra is no object")
+    return extra
 
 
 def _from_uri(conn_id: str, uri: str) -> Connection:
@@ -62,7 +72,7 @@ def _from_uri(conn_id: str, uri: str) -> Connection:
     if not parts.scheme:
         raise ValueError(uri)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    extra = json.loads(query["__extra__"]) if "__extra__" in query else query
+    extra = _extra(query["__extra__"]) if "__extra__" in query else query
     host = unquote(parts.hostname or "")
     return Connection(conn_id, parts.scheme.replace("-", "_"), host, unquote(parts.username or ""), Secret(unquote(parts.password or "")), parts.port, extra)
 
@@ -73,8 +83,8 @@ def from_environment(environment: Mapping[str, str]) -> Connections:
     def find(conn_id: str) -> Connection:
         text = environment.get(f"AIRFLOW_CONN_{conn_id.upper()}")
         if not text:
-            raise LakeError("find", f"the connection {conn_id!r}", "it is not configured",
-                            "Start the lab (./lake lab up), write site.env, or set it in Airflow: see docs/how-to/real-site.md")  # fmt: skip
+            raise NotConfigured("find", f"the connection {conn_id!r}", "it is not configured",
+                                "Start the lab (./lake lab up), write site.env, or set it in Airflow: see docs/how-to/real-site.md")  # fmt: skip
         return parse_connection(conn_id, text)
 
     return find

@@ -5,8 +5,7 @@ import string
 
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.minio import MinioServer
-from include.connections import Connections
-from include.lake.errors import LakeError
+from include.connections import Connections, NotConfigured
 from include.lake.resources.keypair import Pair
 from include.lake.secret import Secret
 
@@ -22,10 +21,10 @@ class KeyPairs:
         self.owner, self.accepts, self.put_access_key = minio.owner, minio.accepts, minio.put_access_key
 
     def given(self, user: str) -> Pair | None:
-        """The pair in the connection `lake_user_<user>`, if there is one."""
+        """The pair in the connection `lake_user_<user>`, if there is one. Raises LakeError when that cannot be read."""
         try:
             connection = self._connections(f"lake_user_{user.replace('-', '_')}")
-        except LakeError:
+        except NotConfigured:
             return None
         return Pair(connection.login, connection.password)
 

@@ -32,7 +32,9 @@ def _named(pattern: str, form: str) -> AfterValidator:
 
 
 Name = Annotated[str, _named(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a name of lower-case letters, digits and dashes, at most 63")]
-BucketName = Annotated[str, _named(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes")]
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_BUCKET = rf"(?=.{{3,63}}$)(?!\d+(\.\d+){{3}}$){_LABEL}(\.{_LABEL})*"
+BucketName = Annotated[str, _named(_BUCKET, "a bucket name of 3 to 63 lower-case letters, digits, dashes and single dots, and no IP address")]
 Account = Annotated[str, _named(r"(?!root$)[a-z_][-a-z0-9_]{0,30}", "a Unix account name other than root: lower-case letters, digits, - and _")]
 Key = Annotated[str, _named(r"[-._a-zA-Z0-9]{1,253}", "a Kubernetes secret's key: letters, digits, -, _ and .")]
 Region = Annotated[str, _named(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as ap-northeast-2")]

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow.exceptions import AirflowException
+from airflow.exceptions import AirflowException, AirflowNotFoundException
 from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
 from include.adapters.clients import Clients
-from include.connections import Connection
+from include.connections import Connection, NotConfigured
 from include.lake.errors import LakeError
 from include.lake.secret import Secret
 
@@ -22,9 +22,10 @@ def airflow_connection(conn_id: str) -> Connection:
     """A connection of Airflow's, wherever Airflow keeps it. Raises LakeError when there is none."""
     try:
         c = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise NotConfigured("find", f"the connection {conn_id!r}", "it is not configured", "Add it in Admin → Connections, or see docs/how-to/real-site.md") from None  # fmt: skip
     except Exception as error:  # each secrets backend has an error class of its own
-        raise LakeError("find", f"the connection {conn_id!r}", str(error).splitlines()[0],
-                        "Add it in Admin → Connections, or see docs/how-to/real-site.md") from None  # fmt: skip
+        raise LakeError("read", f"the connection {conn_id!r}", (str(error) or type(error).__name__).splitlines()[0], "Look at it in Admin → Connections") from None  # fmt: skip
     extra = c.extra_dejson
     for value in (c.password, *(extra.get(k) for k in _SECRET_OPTIONS)):
         if value:

@@ -58,7 +58,7 @@ def problems_of(tmp_path: Path, content: dict[str, Any] | str | bytes) -> tuple[
 
 LIST, TEXT, NUMBER = "write a list, as [one, two]", "write text (in quotes, where it looks like a number or a date)", "write a whole number without quotes"
 NAME = "a name of lower-case letters, digits and dashes, at most 63"
-BUCKET = "a bucket name of 3 to 63 lower-case letters, digits, dots and dashes"
+BUCKET = "a bucket name of 3 to 63 lower-case letters, digits, dashes and single dots, and no IP address"
 SLOT = "a SCSI slot from scsi1 to scsi30 (scsi0 is the VM's own disk)"
 PATH = "is not a plain absolute path of two parts or more; write it as /mnt/minio_data"
 ACCOUNT = "a Unix account name other than root: lower-case letters, digits, - and _"
@@ -104,6 +104,9 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("kubernetes.namespace", "Spark", f"kubernetes.namespace: 'Spark' is not {NAME}."),
         ("buckets.0.name", "no", f"buckets[0].name: 'no' is not {BUCKET}."),
         ("buckets.0.name", "a_b", f"buckets[0].name: 'a_b' is not {BUCKET}."),
+        ("buckets.0.name", "a..b", f"buckets[0].name: 'a..b' is not {BUCKET}."),
+        ("buckets.0.name", "a.-b", f"buckets[0].name: 'a.-b' is not {BUCKET}."),
+        ("buckets.0.name", "10.0.0.1", f"buckets[0].name: '10.0.0.1' is not {BUCKET}."),
         ("account", "root", f"account: 'root' is not {ACCOUNT}."),
         ("account", "9minio", f"account: '9minio' is not {ACCOUNT}."),
         ("kubernetes.secret.access_key", "access key", "kubernetes.secret.access_key: 'access key' is not a Kubernetes secret's key: letters, digits, -, _ and .."),
