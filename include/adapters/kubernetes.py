@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
+from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.namespace import NamespaceState
@@ -38,7 +39,9 @@ class Kubernetes:
             else:
                 config.load_kube_config(c.option("kube_config_path") or None, client_configuration=where, context=c.option("cluster_context") or None)
         except (config.ConfigException, OSError, yaml.YAMLError) as error:
-            raise Unreachable("Kubernetes", f"its kube config cannot be used ({str(error).rstrip('.')})", f"Check the connection {c.id!r}") from None
+            # YAML's own message quotes the line, which may hold a token.
+            why = "it is not YAML" if isinstance(error, yaml.YAMLError) else str(error).rstrip(".")
+            raise Unreachable("Kubernetes", f"its kube config cannot be used ({why})", f"Check the connection {c.id!r}") from None
         where.retries = 0
         return ApiClient(where)
 
@@ -75,8 +78,7 @@ class Kubernetes:
                 return None
             raise explained(what, error) from None
         except (HTTPError, OSError) as error:
-            cause = str(error).split(": ")[-1].strip("()'\" ")[:200]
-            raise Unreachable(f"Kubernetes at {self.api.configuration.host}", cause, f"Check the connection {self._connection.id!r}") from None
+            raise Unreachable(f"Kubernetes at {self.api.configuration.host}", network_cause(error), f"Check the connection {self._connection.id!r}") from None
 
     def namespace(self, name: str) -> NamespaceState | None:
         """The namespace."""
