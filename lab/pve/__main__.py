@@ -25,7 +25,7 @@ def main() -> None:
     async def run() -> None:
         vms = Vms(Settings(config["node"], state, config["bridge"], config["accelerator"]))
         for image in config.get("images", []):
-            vms.storages.link(Path(image))
+            vms.storages.offer(Path(image))
         task = asyncio.current_task()
         assert task is not None
         for sign in (signal.SIGTERM, signal.SIGINT):

@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import json
+import re
+import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +14,11 @@ VM = ("VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM
       "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.Console", "VM.Migrate", "VM.Monitor",
       "VM.PowerMgmt", "VM.Snapshot", "VM.Snapshot.Rollback")  # fmt: skip
 DATASTORE = ("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit")
-OTHER = ("Pool.Allocate", "Pool.Audit", "SDN.Use", "SDN.Audit", "Sys.Audit", "Sys.Modify", "Sys.PowerMgmt", "Sys.Syslog", "Mapping.Use")
+OTHER = ("Group.Allocate", "Mapping.Audit", "Mapping.Modify", "Mapping.Use", "Permissions.Modify", "Pool.Allocate", "Pool.Audit", "Realm.Allocate",
+         "Realm.AllocateUser", "SDN.Allocate", "SDN.Audit", "SDN.Use", "Sys.AccessNetwork", "Sys.Audit", "Sys.Console", "Sys.Incoming", "Sys.Modify",
+         "Sys.PowerMgmt", "Sys.Syslog", "User.Modify")  # fmt: skip
 EVERYTHING = VM + DATASTORE + OTHER
+_TOP = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Who:
 
     @property
     def root(self) -> bool:
-        """Whether it may set what only root may."""
+        """Whether it may set what only root may. The real one grants that to a login of root, never to a token: the lab's own stands in for it."""
         return self.user == "root@pam"
 
     def privileges(self, path: str) -> set[str]:
@@ -41,6 +46,11 @@ class Who:
             if above in self.acl:
                 return set(self.acl[above])
         return set()
+
+    def permissions(self) -> dict[str, dict[str, int]]:
+        """Its privileges at every path that has an entry of its own or is a place's top."""
+        found = {path: self.privileges(path) for path in sorted({*_TOP, *self.acl})}
+        return {path: dict.fromkeys(sorted(privileges), 1) for path, privileges in found.items() if privileges}
 
     def may(self, path: str, *any_of: str) -> bool:
         """Whether it has one of the privileges at the path."""
@@ -58,16 +68,24 @@ class Tokens:
     def __init__(self, file: Path) -> None:
         self.known = json.loads(file.read_text())
 
+    def get(self, token: str) -> Who | None:
+        """The token of that id."""
+        entry = self.known.get(token)
+        return Who(token, {path: tuple(p) for path, p in entry["acl"].items()}) if entry else None
+
     def who(self, header: str | None) -> Who:
         """Whose an `Authorization` header is. Raises 401."""
-        scheme, _, rest = (header or "").partition("=")
-        if scheme != "PVEAPIToken":
+        match = re.search(r"(?:^|\s)PVEAPIToken[= ]([^;]*)", header or "")
+        if not match or not match[1]:
             raise ApiError(401, "No ticket")
-        token, _, secret = rest.rpartition("=") if "=" in rest else rest.partition(":")
-        entry = self.known.get(token)
-        given = hashlib.sha256(secret.encode()).hexdigest()
-        if entry is None:
-            raise ApiError(401, f"no such token '{token.partition('!')[2]}' for user '{token.partition('!')[0]}'")
-        if not hmac.compare_digest(entry["sha256"], given):
+        token, equals, secret = urllib.parse.unquote(match[1]).rpartition("=")
+        user, _, name = token.partition("!")
+        if not equals:
+            raise ApiError(401, "no tokenid specified")
+        known = self.get(token)
+        if known is None:
+            there = any(t.startswith(f"{user}!") for t in self.known)
+            raise ApiError(401, f"no such token '{name}' for user '{user}'" if there else f"no such user ('{user}')")
+        if not hmac.compare_digest(self.known[token]["sha256"], hashlib.sha256(secret.encode()).hexdigest()):
             raise ApiError(401, "invalid token value!")
-        return Who(token, {path: tuple(p) for path, p in entry["acl"].items()})
+        return known

@@ -1,76 +1,192 @@
-"""VMs made, copied and removed."""
+"""VMs made, copied, removed, turned into templates."""
 
 import re
-import secrets
 import time
 from typing import Any
 
-from lab.pve import boot, disks
+from lab.pve import boot, change, disks
 from lab.pve.auth import Who
 from lab.pve.config import VmConfig
-from lab.pve.errors import failed
-from lab.pve.schema import DISK_KEY, VOLUME_KEY, join_properties, split_properties
+from lab.pve.errors import bad_parameters, failed
+from lab.pve.properties import DRIVE_KEY, join_properties, split_properties
+from lab.pve.snapshots import META
 from lab.pve.tasks import Task
-from lab.pve.vms import Vms, new_mac
+from lab.pve.vms import Vms, new_mac, new_uuid
 
 
-async def create(vms: Vms, vmid: int, who: Who, values: dict[str, Any], task: Task) -> None:
-    """Make a VM; if that fails nothing of it is left."""
-    config = VmConfig()
+def reserve(vms: Vms, vmid: int, lock: str) -> None:
+    """Take a VM's id with an empty, locked configuration."""
+    if vmid in vms.files.ids():
+        raise failed(f"VM {vmid} already exists on node '{vms.settings.node}'")
+    vms.files.write(vmid, VmConfig({"lock": lock}))
+
+
+def may_create(vms: Vms, who: Who, vmid: int, values: dict[str, str], storage: str | None) -> None:
+    """Raise unless the caller may make a VM with these settings."""
+    who.need(f"/vms/{vmid}", "VM.Allocate")
+    for name, value in values.items():
+        if DRIVE_KEY.fullmatch(name):
+            disks.may_use(vms, who, vmid, name, value, storage)
+        elif name.startswith("net"):
+            change.may_bridge(who, value)
+    change.may_set(who, vmid, list(values))
+
+
+async def create(vms: Vms, vmid: int, values: dict[str, str], storage: str | None, task: Task) -> None:
+    """Make a VM whose id is reserved; if that fails nothing of it is left."""
+    config = VmConfig({"lock": "create"})
     try:
-        for name, value in values.items():
-            if DISK_KEY.fullmatch(name):
-                await disks.set_disk(vms, vmid, who, config, name, str(value), running=False)
-                task.log.append(f"{name}: successfully created disk '{config.current[name]}'")
-            else:
-                config.current[name] = _with_mac(str(value)) if re.fullmatch(r"net\d+", name) else str(value)
-        config.current.setdefault("smbios1", f"uuid={secrets.token_hex(4)}-{secrets.token_hex(2)}-4{secrets.token_hex(2)[1:]}-"
-                                             f"a{secrets.token_hex(2)[1:]}-{secrets.token_hex(6)}")  # fmt: skip
-        config.current.setdefault("meta", f"creation-qemu=7.2.0,ctime={int(time.time())}")
-        vms.files.write(vmid, config)
-    except BaseException:
-        for volume, _ in boot.disks(config.current).values():
-            vms.storages.free(volume)
-        vms.files.remove(vmid)
+        async with vms.locked(vmid, 1):
+            for name, value in values.items():
+                if DRIVE_KEY.fullmatch(name):
+                    value = await disks.create(vms, vmid, name, value, storage)
+                    task.say(f"{name}: successfully created disk '{value}'")
+                config.current[name] = value
+            if not config.current.get("boot") and (order := _default_order(config.current)):
+                config.current["boot"] = f"order={';'.join(order)}"
+            config.current.setdefault("smbios1", f"uuid={new_uuid()}")
+            config.current.setdefault("vmgenid", new_uuid())
+            config.current["meta"] = f"creation-qemu=7.2.0,ctime={int(time.time())}"
+            del config.current["lock"]
+            vms.files.write(vmid, config)
+    except BaseException as error:
+        vms.forget(vmid, config)
+        if isinstance(error, Exception):
+            raise failed(f"unable to create VM {vmid} - {error}") from None
         raise
+
+
+def _default_order(config: dict[str, str]) -> list[str]:
+    """What a VM boots from when it does not say: its first disk, CD-ROM and network card."""
+    found = boot.drives(config)
+    disk = next((s for s in sorted(found, key=lambda s: ("scsi", "virt", "ide", "sata").index(re.sub(r"(virt|[a-z]+).*", r"\1", s))) if
+                 found[s][1].get("media") != "cdrom"), None)  # fmt: skip
+    cdrom = next((s for s in found if found[s][1].get("media") == "cdrom"), None)
+    card = next((k for k in sorted(config) if re.fullmatch(r"net\d+", k)), None)
+    return [d for d in (disk, cdrom, card) if d]
+
+
+async def may_destroy(vms: Vms, vmid: int) -> None:
+    """Raise unless the VM can be removed."""
+    config = vms.files.read(vmid)
+    config.check_protection(f"can't remove VM {vmid}")
+    if vms.running(vmid):
+        raise failed(f"VM {vmid} is running - destroy failed")
 
 
 async def destroy(vms: Vms, vmid: int, *, unreferenced: bool) -> None:
     """Remove a stopped VM and its volumes."""
-    config = vms.files.read(vmid)
-    if config.current.get("protection") == "1":
-        raise failed(f"can't remove VM {vmid} - protection mode enabled")
-    for section in (config.current, config.pending, *config.snapshots.values()):
-        for key, value in section.items():
-            if VOLUME_KEY.fullmatch(key):
-                vms.storages.free(split_properties(value, "file")[0])
-    if unreferenced:
-        for volume in await vms.storages.content("local-lvm", vmid=vmid):
-            vms.storages.free(str(volume["volid"]))
-    vms.files.remove(vmid)
+    async with vms.locked(vmid):
+        await may_destroy(vms, vmid)
+        config = vms.files.read(vmid)
+        config.check_lock()
+        for volume, _ in boot.disks(config.current).values():
+            if await vms.storages.clones(volume):
+                raise failed(f"base volume '{volume}' is still in use by linked cloned")
+        vms.forget(vmid, config)
+        for row in await vms.storages.content("local-lvm", vmid=vmid) if unreferenced else ():
+            vms.storages.free(str(row["volid"]))
 
 
-async def clone(vms: Vms, vmid: int, newid: int, name: str | None, storage: str | None, *, full: bool, snapshot: str | None) -> None:
-    """Copy a VM: its disks in full, or as overlays on a template's."""
-    source = vms.files.read(vmid)
-    section = source.snapshots.get(snapshot, {}) if snapshot else source.current
-    config = VmConfig({k: v for k, v in section.items() if not k.startswith("unused") and k not in ("template", "vmgenid", "parent", "snaptime")})
-    if not full and section.get("template") != "1":
-        raise failed("Linked clone feature is not supported for drive 'scsi0'")
-    if vms.machine(vmid).pid():
-        await vms.machine(vmid).qmp("stop")
+def clone_source(vms: Vms, who: Who, vmid: int, wanted: dict[str, Any]) -> tuple[dict[str, str], bool]:
+    """The settings to copy, and whether in full. Raises unless the caller may make this copy."""
+    config, snapshot, storage = vms.files.read(vmid), wanted.get("snapname"), wanted.get("storage")
+    if storage:
+        vms.storages.check(storage, images=True)
+    config.check_lock()
+    section = config.section(snapshot)
+    full = bool(wanted.get("full", config.current.get("template") != "1"))
+    for name in ("storage", "format"):
+        if wanted.get(name) and not full:
+            raise failed(f"parameter '{name}' not allowed for linked clones")
+    for slot, (volume, _) in boot.disks(section).items():
+        who.need(f"/storage/{storage or volume.partition(':')[0]}", "Datastore.AllocateSpace")
+        if not full and ":base-" not in volume:
+            raise failed(f"Linked clone feature is not supported for '{volume}' ({slot})")
+    for name, value in section.items():
+        if name.startswith("net"):
+            change.may_bridge(who, value)
+    return section, full
+
+
+async def clone(vms: Vms, who: Who, vmid: int, newid: int, wanted: dict[str, Any]) -> None:
+    """Copy a VM to an id that is reserved: its disks in full, or as overlays on a template's."""
+    config = VmConfig({"lock": "clone"})
     try:
-        for slot, (volume, options) in boot.disks(section).items():
-            copy = await vms.storages.copy(vms.storages.path(volume), storage or volume.partition(":")[0], newid, linked=not full)
-            config.current[slot] = join_properties(copy, options)
-    finally:
-        if vms.machine(vmid).pid():
-            await vms.machine(vmid).qmp("cont")
-    for key in [k for k in config.current if re.fullmatch(r"net\d+", k)]:
-        config.current[key] = re.sub(r"=[0-9A-Fa-f:]{17}", f"={new_mac()}", config.current[key])
-    config.current["name"] = name or f"Copy-of-VM-{section.get('name', vmid)}"
-    vms.files.write(newid, config)
+        async with vms.locked(vmid, 1), vms.locked(newid, 1):
+            section, full = clone_source(vms, who, vmid, wanted)
+            unwanted = {*META, "template", "lock", *(k for k in section if k.startswith("unused"))}
+            config.current |= {k: v for k, v in section.items() if k not in unwanted}
+            found = boot.disks(section)
+            for slot in found:
+                del config.current[slot]
+            copies = await _copy_disks(vms, vmid, newid, found, wanted, full=full)
+            config.current |= {slot: join_properties(copies[slot], options) for slot, (_, options) in found.items()}
+            _new_identity(config.current)
+            config.current["name"] = wanted.get("name") or f"Copy-of-VM-{section.get('name', vmid)}"
+            if wanted.get("description"):
+                config.current["description"] = wanted["description"]
+            del config.current["lock"]
+            vms.files.write(newid, config)
+    except BaseException as error:
+        for row in await vms.storages.content("local-lvm", vmid=newid):
+            vms.storages.free(str(row["volid"]))
+        vms.files.remove(newid)
+        if isinstance(error, Exception):
+            raise failed(f"clone failed: {error}") from None
+        raise
 
 
-def _with_mac(net: str) -> str:
-    return net if re.search(r"=[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", net) else re.sub(r"^(model=)?([\w-]+)", rf"\2={new_mac()}", net, count=1)
+async def _copy_disks(vms: Vms, vmid: int, newid: int, found: dict[str, tuple[str, dict[str, str]]], wanted: dict[str, Any], *,
+                      full: bool) -> dict[str, str]:  # fmt: skip
+    """Copy volumes; returns slot → new volume. Those of a running VM are copied by QEMU, all as of one moment, while it runs on."""
+    snapshot, machine = wanted.get("snapname"), vms.machine(vmid)
+    target = {slot: wanted.get("storage") or volume.partition(":")[0] for slot, (volume, _) in found.items()}
+    if not full:
+        return {slot: await vms.storages.link(volume, newid) for slot, (volume, _) in found.items()}
+    if machine.pid() is None or snapshot:
+        return {slot: await vms.storages.copy(vms.storages.path(volume), target[slot], newid, snapshot=snapshot) for slot, (volume, _) in found.items()}
+    copies, jobs = {}, []
+    for slot, (volume, _) in found.items():
+        copies[slot] = await vms.storages.allocate(target[slot], newid, await vms.storages.size(volume))
+        jobs.append({"type": "drive-backup", "data": {"device": f"drive-{slot}", "job-id": f"clone-{slot}", "target": str(vms.storages.path(copies[slot])),
+                                                      "format": "qcow2", "mode": "existing", "sync": "full", "auto-dismiss": False}})  # fmt: skip
+    await machine.qmp("transaction", {"actions": jobs})
+    for slot in found:
+        await machine.until_done(f"clone-{slot}")
+    return copies
+
+
+def _new_identity(config: dict[str, str]) -> None:
+    for key in [k for k in config if re.fullmatch(r"net\d+", k)]:
+        config[key] = re.sub(r"=[0-9A-Fa-f:]{17}", f"={new_mac()}", config[key], count=1)
+    _, smbios = split_properties(config.get("smbios1", ""), "")
+    config["smbios1"] = ",".join([f"uuid={new_uuid()}", *(f"{k}={v}" for k, v in sorted(smbios.items()) if k != "uuid")])
+    if config.get("vmgenid", "0") != "0":
+        config["vmgenid"] = new_uuid()
+
+
+def may_template(vms: Vms, vmid: int, disk: str | None) -> VmConfig:
+    """Raise unless the VM can become a template; returns its configuration."""
+    config = vms.files.read(vmid)
+    config.check_lock()
+    if config.snapshots:
+        raise failed("unable to create template, because VM contains snapshots")
+    if config.current.get("template") == "1" and not disk:
+        raise failed("you can't convert a template to a template")
+    if vms.running(vmid):
+        raise failed("you can't convert a VM to template if VM is running")
+    if disk and disk not in config.current:
+        raise bad_parameters({"disk": f"disk '{disk}' does not exist"})
+    return config
+
+
+async def template(vms: Vms, vmid: int, disk: str | None) -> None:
+    """Make a stopped VM a template: its volumes become base volumes, which linked clones are overlays of."""
+    async with vms.locked(vmid):
+        config = may_template(vms, vmid, disk)
+        config.current["template"] = "1"
+        for slot, (volume, options) in boot.disks(config.current).items():
+            if disk in (None, slot) and ":vm-" in volume:
+                config.current[slot] = join_properties(vms.storages.make_base(volume), options)
+        vms.files.write(vmid, config)

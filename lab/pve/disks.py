@@ -1,98 +1,131 @@
-"""A VM's disks: what its slots hold, where the volumes come from, how they grow."""
+"""A VM's drives: where their volumes come from, what becomes of those that are taken off, how they grow."""
 
-import re
-
-from lab.pve import boot, hotplug
+from lab.pve import boot
 from lab.pve.auth import Who
 from lab.pve.config import VmConfig
-from lab.pve.errors import failed
-from lab.pve.schema import join_properties, split_properties
-from lab.pve.storage import qemu_img, size_bytes, size_text
+from lab.pve.errors import bad_parameters, failed
+from lab.pve.properties import DISK_KEY, NEW_DISK, VOLUME_KEY, join_properties, size_bytes, size_text, split_properties
+from lab.pve.storage import CLOUDINIT_SIZE, qemu_img
+from lab.pve.storage import owner as volume_owner
 from lab.pve.vms import Vms
 
-HOT_DRIVE = {"backup", "replicate", "mbps", "mbps_rd", "mbps_wr", "iops", "iops_rd", "iops_wr", "size", "shared"}
+_NO_VOLUME = ("none", "cdrom")
 
 
-async def set_disk(vms: Vms, vmid: int, who: Who, config: VmConfig, slot: str, text: str, *, running: bool) -> None:
-    """Put a drive into a slot, or change the flags of the one that is there."""
-    volume, options = split_properties(text, "file")
-    if volume == "none" or options.get("media") == "cdrom":
-        config.current[slot] = text
+def may_use(vms: Vms, who: Who, vmid: int, slot: str, value: str, storage: str | None = None) -> None:
+    """Raise unless the caller may put this into a slot: a new volume, an imported one, one that exists."""
+    volume, options = split_properties(value, "file")
+    place, _, name = volume.rpartition(":")
+    new, source = NEW_DISK.fullmatch(volume), options.get("import-from")
+    if source is not None and (new is None or float(new[2]) != 0):
+        raise bad_parameters({slot: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"})
+    if volume in _NO_VOLUME or name == "cloudinit":
         return
-    old = config.current.get(slot)
-    old_volume = split_properties(old, "file")[0] if old else None
-    volume = await _volume(vms, vmid, who, volume, options)
-    if old is not None and old_volume == volume:
-        options.setdefault("size", split_properties(old, "file")[1].get("size", "0"))
-        _change_flags(config, slot, join_properties(volume, options), running=running)
+    if new:
+        target = new[1] or storage
+        if target is None:
+            raise failed("no storage ID specified (and no default storage)")
+        who.need(f"/storage/{target}", "Datastore.AllocateSpace")
+        vms.storages.check(target, images=True)
+    elif not place:
+        if not who.root:
+            raise failed("Only root can pass arbitrary filesystem paths.")
+        raise bad_parameters({slot: f"unable to associate path '{volume}' to any storage"})
+    else:
+        _may_read(vms, who, vmid, volume)
+    if source is not None:
+        _may_read(vms, who, vmid, source)
+
+
+def _may_read(vms: Vms, who: Who, vmid: int, volume: str) -> None:
+    storage, owner = vms.storages.check(volume.partition(":")[0]), volume_owner(volume)
+    if who.may(f"/storage/{storage}", "Datastore.Allocate") or owner == vmid:
         return
-    if old is not None:
-        await detach(vms, vmid, config, slot, running=running)
-    for key in [k for k, v in config.current.items() if k.startswith("unused") and v == volume]:
-        del config.current[key]
-    config.current[slot] = join_properties(volume, options)
-    vms.files.write(vmid, config)  # before it is plugged in: a killed stand-in must know of the volume
-    if running:
-        if not slot.startswith("scsi"):
-            config.pending[slot] = config.current.pop(slot)
-            return
-        await hotplug.plug(vms, vmid, config, slot)
+    if owner is None:
+        who.need(f"/storage/{storage}", "Datastore.AllocateSpace", "Datastore.Audit")
+    else:
+        who.need(f"/storage/{storage}", "Datastore.Audit")
+        who.need(f"/vms/{owner}", "VM.Config.Disk")
 
 
-async def _volume(vms: Vms, vmid: int, who: Who, volume: str, options: dict[str, str]) -> str:
-    storage, _, rest = volume.partition(":")
-    vms.storages.check(storage) if ":" in volume else None
-    if ":" not in volume:
-        raise failed(f"unable to parse volume ID '{volume}'")
-    if source := options.pop("import-from", None):
-        who.need(f"/storage/{storage}", "Datastore.AllocateSpace")
-        volume = await vms.storages.copy(vms.storages.path(source), storage, vmid)
-    elif re.fullmatch(r"\d+(\.\d+)?", rest):
-        who.need(f"/storage/{storage}", "Datastore.AllocateSpace")
-        if float(rest) <= 0:
-            raise failed("unable to allocate a volume of size 0")
-        volume = await vms.storages.allocate(storage, vmid, int(float(rest) * 2**30))
-    elif not (match := re.fullmatch(r"vm-(\d+)-disk-\d+", rest)) or int(match[1]) != vmid:
-        who.need(f"/storage/{storage}", "Datastore.Allocate")
-    options["size"] = size_text(await vms.storages.size(volume))
-    return volume
+def privileges(value: str) -> tuple[str, ...]:
+    """The privileges of which changing this drive takes one."""
+    volume, options = split_properties(value, "file")
+    if "cloudinit" in volume:
+        return ("VM.Config.Cloudinit", "VM.Config.CDROM")
+    return ("VM.Config.CDROM",) if options.get("media") == "cdrom" else ("VM.Config.Disk",)
 
 
-def _change_flags(config: VmConfig, slot: str, new: str, *, running: bool) -> None:
-    (_, was), (volume, now) = split_properties(config.current[slot], "file"), split_properties(new, "file")
-    changed = {k for k in was.keys() | now.keys() if was.get(k) != now.get(k)}
-    config.pending.pop(slot, None)
-    if not running or changed <= HOT_DRIVE:
-        config.current[slot] = new
-    elif changed:
-        config.pending[slot] = join_properties(volume, now)
+async def create(vms: Vms, vmid: int, slot: str, value: str, storage: str | None = None) -> str:
+    """Make the volume that a drive's setting asks for, if it asks for one; returns the setting as the configuration shows it."""
+    volume, options = split_properties(value, "file")
+    place, _, name = volume.rpartition(":")
+    if volume in _NO_VOLUME:
+        options.pop("size", None)
+        return join_properties(volume, options)
+    if name == "cloudinit":
+        # The lab's guests get what would be on it as systemd credentials: the drive is there and empty.
+        volume = await vms.storages.allocate(place or storage or "", vmid, CLOUDINIT_SIZE, f"vm-{vmid}-cloudinit")
+        options["media"] = "cdrom"
+    elif new := NEW_DISK.fullmatch(volume):
+        target = new[1] or storage or ""
+        if source := options.pop("import-from", None):
+            volume = await vms.storages.copy(vms.storages.path(source), target, vmid)
+        else:
+            fixed = {"efidisk0": 4 << 20, "tpmstate0": 4 << 20}.get(slot)
+            volume = await vms.storages.allocate(target, vmid, fixed or int(float(new[2]) * 2**30))
+        options.pop("format", None)
+    if volume_owner(volume) is not None:
+        options["size"] = size_text(await vms.storages.size(volume))
+    elif not vms.storages.path(volume).exists():
+        raise failed(f"volume '{volume}' does not exist")
+    return join_properties(volume, options)
 
 
-async def detach(vms: Vms, vmid: int, config: VmConfig, slot: str, *, running: bool) -> None:
-    """Take a slot's drive off; its volume is kept as `unusedN`."""
-    if running and slot.startswith("scsi"):
-        await hotplug.unplug(vms, vmid, config, slot)
-    volume = split_properties(config.current.pop(slot), "file")[0]
-    number = next(n for n in range(256) if f"unused{n}" not in config.current)
+def keep_unused(vmid: int, config: VmConfig, value: str) -> None:
+    """Keep the volume of a drive that was taken off as `unusedN`; one that belongs to another VM is only let go."""
+    volume, options = split_properties(value, "file")
+    if options.get("media") == "cdrom" or volume_owner(volume) != vmid or volume in [v for k, v in config.current.items() if k.startswith("unused")]:
+        return
+    number = next((n for n in range(256) if f"unused{n}" not in config.current), None)
+    if number is None:
+        raise failed("Too many unused volumes - please delete them first.")
     config.current[f"unused{number}"] = volume
 
 
-async def resize(vms: Vms, vmid: int, slot: str, text: str, digest: str | None) -> None:
+def drop(vms: Vms, who: Who, vmid: int, config: VmConfig, name: str, value: str) -> None:
+    """Remove the volume of a drive, when it is this VM's own and nothing else of the VM needs it."""
+    volume, options = split_properties(value, "file")
+    if (options.get("media") == "cdrom" and "cloudinit" not in volume) or volume_owner(volume) != vmid:
+        return
+    who.need(f"/storage/{volume.partition(':')[0]}", "Datastore.AllocateSpace")
+    others = [v for s in (config.pending, *config.snapshots.values()) for k, v in s.items() if VOLUME_KEY.fullmatch(k)]
+    others += [v for k, v in config.current.items() if VOLUME_KEY.fullmatch(k) and k != name]
+    if volume in {split_properties(v, "file")[0] for v in others}:
+        raise failed(f"unable to delete '{volume}' - volume is still in use (snapshot?)")
+    vms.storages.free(volume)
+
+
+async def resize(vms: Vms, who: Who, vmid: int, slot: str, text: str, digest: str | None) -> None:
     """Grow a disk to a size (`600G`) or by one (`+100G`); it never shrinks."""
     config, machine = vms.files.read(vmid), vms.machine(vmid)
-    if digest and digest != config.digest():
-        raise failed("detected modified configuration - file changed by other user? Try again.")
-    if slot not in boot.disks(config.current):
+    config.check_digest(digest)
+    config.check_lock()
+    if slot not in config.current:
         raise failed(f"disk '{slot}' does not exist")
-    volume, options = boot.disks(config.current)[slot]
+    volume, options = split_properties(config.current[slot], "file")
+    if options.get("media") == "cdrom":
+        raise failed("you can't resize a cdrom")
+    who.need(f"/storage/{volume.partition(':')[0]}", "Datastore.AllocateSpace")
     now = await vms.storages.size(volume)
     new = now + size_bytes(text[1:]) if text.startswith("+") else size_bytes(text)
     if new < now:
         raise failed("shrinking disks is not supported")
-    if new > now:
-        if machine.pid():
-            await machine.qmp("block_resize", {"node-name": f"drive-{slot}", "size": new})
-        else:
-            await qemu_img("resize", "-q", vms.storages.path(volume), str(new))
+    if new == now:
+        return
+    if machine.pid() and slot in boot.disks(config.current) and DISK_KEY.fullmatch(slot):
+        await machine.qmp("block_resize", {"node-name": f"drive-{slot}", "size": new})
+    else:
+        await qemu_img("resize", "-q", vms.storages.path(volume), str(new))
     config.current[slot] = join_properties(volume, options | {"size": size_text(new)})
     vms.files.write(vmid, config)

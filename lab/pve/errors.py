@@ -2,11 +2,15 @@
 
 
 class ApiError(Exception):
-    """An answer other than 200."""
+    """An answer other than 200. Its text is what a task that ends with it shows as its exit status."""
 
     def __init__(self, status: int, message: str, errors: dict[str, str] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(status, message, errors)
         self.status, self.message, self.errors = status, message, errors
+
+    def __str__(self) -> str:
+        code = "" if self.status == 500 else f"{self.status} "
+        return " ".join([code + self.message, *(f"{k}: {v.strip()}" for k, v in (self.errors or {}).items())]).replace("\n", " ")
 
 
 def bad_parameters(errors: dict[str, str]) -> ApiError:
@@ -22,3 +26,8 @@ def denied(path: str, *privileges: str) -> ApiError:
 def failed(message: str) -> ApiError:
     """500: the operation itself did not work."""
     return ApiError(500, message)
+
+
+def not_covered(what: str) -> ApiError:
+    """501: the real one can do this, the stand-in cannot."""
+    return ApiError(501, f"{what} is not covered by this stand-in")

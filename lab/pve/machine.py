@@ -15,6 +15,8 @@ from qemu.qmp.error import QMPError
 from lab.pve.errors import failed
 from lab.run import Daemon, end
 
+SILENT = {"guest-shutdown", "guest-suspend-disk", "guest-suspend-ram", "guest-suspend-hybrid"}  # the agent's commands that get no answer
+
 
 class Machine:
     """The process of one VM. Its folder holds the pid file, the sockets, the console's log."""
@@ -25,18 +27,51 @@ class Machine:
         self.daemon = Daemon("qemu", self.folder, self.folder / "qemu.log")
         self.monitor: QMPClient | None = None
         self.lock, self.agent_lock = asyncio.Lock(), asyncio.Lock()
+        self.sample = (0.0, 0.0, 0.0)  # when the CPU time was last looked at, what it was, the load since the time before
+        self.about: dict[str, str] = {}  # what the running QEMU says of itself, by the process it was asked of
 
     def pid(self) -> int | None:
         """The process id while it runs."""
         return self.daemon.pid()
 
-    def uptime(self) -> int:
-        """Seconds since it was started."""
-        return int(time.time() - self.daemon.file.stat().st_mtime) if self.pid() else 0
+    def figures(self, cpus: int) -> dict[str, Any]:
+        """What it uses: `cpu` as a share of its CPUs, `mem` in bytes, network traffic in bytes, seconds of `uptime`."""
+        figures: dict[str, Any] = {"uptime": 0, "cpu": 0, "mem": 0, "netin": 0, "netout": 0}
+        with contextlib.suppress(OSError):
+            if pid := self.pid():
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks, now = os.sysconf("SC_CLK_TCK"), time.monotonic()
+                used, age = (int(fields[11]) + int(fields[12])) / ticks, time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / ticks
+                when, before, _ = self.sample
+                if now - when >= 1:
+                    self.sample = now, used, max(0.0, (used - before) / (now - when) / cpus) if when and used >= before else 0.0
+                figures |= {"uptime": int(age), "cpu": self.sample[2], "mem": int(fields[21]) * os.sysconf("SC_PAGE_SIZE")}
+                for line in Path("/proc/net/dev").read_text().splitlines():
+                    name, _, numbers = line.strip().partition(":")
+                    if name.startswith(f"tap{self.vmid}i"):
+                        figures["netout"] += int(numbers.split()[0])  # what the guest sends, its tap receives
+                        figures["netin"] += int(numbers.split()[8])
+        return figures
 
-    async def start(self, command: list[str], taps: list[str]) -> None:
-        """Start the process, halted before its first instruction; `cont` lets it go."""
-        for tap in taps:
+    async def describe(self) -> dict[str, str]:
+        """The version of QEMU and the machine type it runs as."""
+        pid = str(self.pid())
+        if self.about.get("pid") != pid:
+            version = (await self.qmp("query-version"))["qemu"]
+            machine = await self.qmp("qom-get", {"path": "/machine", "property": "type"})
+            self.about = {"pid": pid, "running-qemu": f"{version['major']}.{version['minor']}.{version['micro']}",
+                          "running-machine": machine.removesuffix("-machine") + "+pve0"}  # fmt: skip
+        return {k: v for k, v in self.about.items() if k != "pid"}
+
+    async def devices(self) -> set[str]:
+        """The ids of the devices in it."""
+        return {d["name"] for d in await self.qmp("qom-list", {"path": "/machine/peripheral"})}
+
+    async def start(self, command: list[str], taps: dict[str, str]) -> None:
+        """Start the process, halted before its first instruction; `cont` lets it go. `taps`: tap → its bridge."""
+        for tap, bridge in taps.items():
+            if bridge != self.bridge:
+                raise failed(f"bridge '{bridge}' does not exist")
             self._tap(tap)
         for name in ("qmp", "agent"):
             (self.folder / name).unlink(missing_ok=True)
@@ -65,14 +100,14 @@ class Machine:
     async def qmp(self, command: str, arguments: dict[str, object] | None = None, timeout: float = 60) -> Any:
         """Run a monitor command. Raises ApiError with QEMU's own words."""
         async with self.lock:
-            if self.monitor is None or self.monitor.runstate.name != "RUNNING":
-                self.monitor = QMPClient(f"vm{self.vmid}")
-                await self.monitor.connect(str(self.folder / "qmp"))
             try:
+                if self.monitor is None or self.monitor.runstate.name != "RUNNING":
+                    self.monitor = QMPClient(f"vm{self.vmid}")
+                    await asyncio.wait_for(self.monitor.connect(str(self.folder / "qmp")), 10)
                 return await asyncio.wait_for(self.monitor.execute(command, arguments), timeout)
             except TimeoutError:
                 raise failed(f"VM {self.vmid} qmp command '{command}' failed - got timeout") from None
-            except QMPError as error:
+            except (QMPError, OSError) as error:
                 if not self.pid():
                     raise failed(f"VM {self.vmid} not running") from None
                 raise failed(f"VM {self.vmid} qmp command '{command}' failed - {error}") from None
@@ -87,6 +122,10 @@ class Machine:
     async def job(self, name: str, command: str, arguments: dict[str, object]) -> None:
         """Run a monitor command that makes a job, to its end."""
         await self.qmp(command, {"job-id": name, **arguments})
+        await self.until_done(name)
+
+    async def until_done(self, name: str) -> None:
+        """Wait for the end of a job; raises ApiError with its error."""
         while True:
             jobs = [j for j in await self.qmp("query-jobs") if j["id"] == name]
             if not jobs or jobs[0]["status"] == "concluded":
@@ -100,9 +139,9 @@ class Machine:
     async def wait_gone(self, timeout: float) -> bool:
         """Whether the process ended within so many seconds."""
         deadline = time.monotonic() + timeout
-        while self.pid():
+        while pid := self.pid():
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, os.WNOHANG)
+                os.waitpid(pid, os.WNOHANG)
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.1)
@@ -147,6 +186,8 @@ class Machine:
                 answer = json.loads(line)
                 if not synced:
                     synced = answer.get("return") == token
+                    if synced and command in SILENT:
+                        return {}
                     continue
                 if "error" in answer:
                     raise failed(f"Agent error: {answer['error'].get('desc', 'unknown')}")

@@ -1,94 +1,100 @@
 """Calls to the guest's agent."""
 
 import base64
-import json
 from typing import Any
 
-from lab.pve.errors import ApiError
-from lab.pve.schema import TEXT, boolean, integer
-from lab.pve.server import VM, Call, route
+from lab.pve.errors import failed
+from lab.pve.properties import agent_enabled
+from lab.pve.schema import TEXT, boolean, choice, integer, string, words
+from lab.pve.server import VM, VM_PATH, Call, route
 
-_AGENT = ("VM.Monitor",)
+AGENT, NEED = VM + "/agent", (VM_PATH, "VM.Monitor")
+MOST_READ = 16 << 20  # bytes of a file
+READ = ("get-fsinfo", "get-host-name", "get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus",
+        "info", "network-get-interfaces")  # fmt: skip
+WRITE = ("fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "ping", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram")
 
 
-@route("POST", VM + "/agent/exec", {"command": TEXT, "input-data": TEXT}, ("command",))
-async def agent_exec(call: Call) -> Any:
-    """Start a program in the guest."""
-    call.need(*_AGENT)
-    text = call.values["command"]
-    words = json.loads(text) if text.startswith("[") else [text]
-    arguments: dict[str, Any] = {"path": words[0], "arg": words[1:], "capture-output": True}
-    if data := call.values.get("input-data"):
+async def _ask(call: Call, command: str, arguments: dict[str, object] | None = None) -> Any:
+    config = call.vms.files.read(call.vmid).current
+    if not agent_enabled(config.get("agent", "0")):
+        raise failed("No QEMU guest agent configured")
+    return await call.vms.machine(call.vmid).agent(f"guest-{command}", arguments)
+
+
+@route("GET", AGENT)
+async def index(call: Call) -> Any:
+    """The agent's commands."""
+    return [{"name": n} for n in sorted([*READ, *WRITE, "exec", "exec-status", "file-read", "file-write", "set-user-password"])]
+
+
+def _declare(method: str, command: str) -> None:
+    @route(method, f"{AGENT}/{command}", need=NEED)
+    async def handler(call: Call) -> Any:
+        return {"result": await _ask(call, command)}
+
+
+for _command in READ:
+    _declare("GET", _command)
+for _command in WRITE:
+    _declare("POST", _command)
+
+
+@route("POST", AGENT, {"command": choice(*sorted([*READ, *WRITE]))}, ("command",), need=NEED)
+async def any_command(call: Call) -> Any:
+    """Tell the guest's agent, the command as a parameter."""
+    return {"result": await _ask(call, call.values["command"])}
+
+
+@route("POST", AGENT + "/exec", {"command": words, "input-data": string(maximum=64 << 10)}, ("command",), need=NEED)
+async def execute(call: Call) -> Any:
+    """Start a program in the guest: its path and arguments, one `command` each."""
+    path, *rest = call.values["command"]
+    arguments: dict[str, object] = {"path": path, "arg": rest, "capture-output": True}
+    if (data := call.values.get("input-data")) is not None:
         arguments["input-data"] = base64.b64encode(data.encode()).decode()
-    return await call.vms.machine(call.vmid).agent("guest-exec", arguments)
+    return await _ask(call, "exec", arguments)
 
 
-@route("GET", VM + "/agent/exec-status", {"pid": integer(1)}, ("pid",))
-async def agent_exec_status(call: Call) -> Any:
+@route("GET", AGENT + "/exec-status", {"pid": integer()}, ("pid",), need=NEED)
+async def exec_status(call: Call) -> Any:
     """How a program in the guest ended."""
-    call.need(*_AGENT)
-    answer = await call.vms.machine(call.vmid).agent("guest-exec-status", {"pid": call.values["pid"]})
+    answer = await _ask(call, "exec-status", {"pid": call.values["pid"]})
     for key in ("out-data", "err-data"):
         if key in answer:
             answer[key] = base64.b64decode(answer[key]).decode(errors="replace")
-    return answer | {"exited": int(answer["exited"])}
+    return {k: int(v) if isinstance(v, bool) else v for k, v in answer.items()}
 
 
-@route("GET", VM + "/agent/file-read", {"file": TEXT}, ("file",))
-async def agent_file_read(call: Call) -> Any:
-    """Read a file of the guest (at most 16 MiB)."""
-    call.need(*_AGENT)
-    machine = call.vms.machine(call.vmid)
-    handle = await machine.agent("guest-file-open", {"path": call.values["file"], "mode": "rb"})
+@route("GET", AGENT + "/file-read", {"file": TEXT}, ("file",), need=NEED)
+async def file_read(call: Call) -> Any:
+    """Read a file of the guest."""
+    handle, content, ended = await _ask(call, "file-open", {"path": call.values["file"]}), b"", False
     try:
-        answer = await machine.agent("guest-file-read", {"handle": handle, "count": 16 << 20})
+        while not ended and len(content) < MOST_READ:
+            part = await _ask(call, "file-read", {"handle": handle, "count": 1 << 20})
+            content, ended = content + base64.b64decode(part["buf-b64"]), part["eof"]
     finally:
-        await machine.agent("guest-file-close", {"handle": handle})
-    content = base64.b64decode(answer["buf-b64"])
-    return {"content": content.decode(errors="replace"), "bytes-read": len(content)}
+        await _ask(call, "file-close", {"handle": handle})
+    return {"content": content.decode(errors="replace"), "bytes-read": len(content)} | ({} if ended else {"truncated": 1})
 
 
-@route("POST", VM + "/agent/file-write", {"file": TEXT, "content": TEXT, "encode": boolean}, ("file", "content"))
-async def agent_file_write(call: Call) -> Any:
-    """Write a file of the guest."""
-    call.need(*_AGENT)
-    machine, text = call.vms.machine(call.vmid), call.values["content"]
-    data = text if call.values.get("encode") == 0 else base64.b64encode(text.encode()).decode()
-    handle = await machine.agent("guest-file-open", {"path": call.values["file"], "mode": "wb"})
+@route("POST", AGENT + "/file-write", {"file": TEXT, "content": string(maximum=60 << 10), "encode": boolean}, ("file", "content"), need=NEED)
+async def file_write(call: Call) -> Any:
+    """Write a file of the guest; with `encode=0` the content is base64 already."""
+    text = call.values["content"]
+    data = base64.b64encode(text.encode()).decode() if call.values.get("encode", 1) else text
+    handle = await _ask(call, "file-open", {"path": call.values["file"], "mode": "wb"})
     try:
-        await machine.agent("guest-file-write", {"handle": handle, "buf-b64": data})
+        await _ask(call, "file-write", {"handle": handle, "buf-b64": data})
     finally:
-        await machine.agent("guest-file-close", {"handle": handle})
+        await _ask(call, "file-close", {"handle": handle})
 
 
-_READ = {"network-get-interfaces", "get-osinfo", "get-fsinfo", "get-host-name", "get-time", "get-timezone", "get-users", "get-vcpus",
-         "get-memory-blocks", "info"}  # fmt: skip
-_WRITE = {"ping", "fsfreeze-freeze", "fsfreeze-thaw", "fsfreeze-status", "fstrim", "shutdown"}
-
-
-async def _agent(call: Call, command: str) -> Any:
-    call.need(*_AGENT, "VM.Audit") if command in _READ else call.need(*_AGENT)
-    result = await call.vms.machine(call.vmid).agent(f"guest-{command}", timeout=5)
-    return {"result": result}
-
-
-@route("GET", VM + "/agent/{command}")
-async def agent_get(call: Call) -> Any:
-    """Ask the guest's agent."""
-    if call.path["command"] not in _READ:
-        raise ApiError(501, f"Method 'GET /nodes/{call.path['node']}/qemu/{call.vmid}/agent/{call.path['command']}' not implemented")
-    return await _agent(call, call.path["command"])
-
-
-@route("POST", VM + "/agent/{command}")
-async def agent_post(call: Call) -> Any:
-    """Tell the guest's agent."""
-    if call.path["command"] not in _READ | _WRITE:
-        raise ApiError(501, f"Method 'POST /nodes/{call.path['node']}/qemu/{call.vmid}/agent/{call.path['command']}' not implemented")
-    return await _agent(call, call.path["command"])
-
-
-@route("POST", VM + "/agent", {"command": TEXT}, ("command",))
-async def agent_any(call: Call) -> Any:
-    """Tell the guest's agent, the command as a parameter."""
-    return await _agent(call, call.values["command"])
+@route("POST", AGENT + "/set-user-password", {"username": TEXT, "password": string(r"[\s\S]{5,1024}"), "crypted": boolean}, ("username", "password"),
+       need=NEED)  # fmt: skip
+async def set_password(call: Call) -> Any:
+    """Set the password of a user of the guest."""
+    password = base64.b64encode(call.values["password"].encode()).decode()
+    arguments = {"username": call.values["username"], "password": password, "crypted": bool(call.values.get("crypted"))}
+    return {"result": await _ask(call, "set-user-password", arguments)}

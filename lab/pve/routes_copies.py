@@ -2,41 +2,54 @@
 
 from typing import Any
 
-from lab.pve import change, copies
-from lab.pve.errors import failed
-from lab.pve.schema import TEXT, boolean, integer
-from lab.pve.server import VM, Call, route
+from lab.pve import change, copies, power
+from lab.pve.errors import ApiError, bad_parameters, failed, not_covered
+from lab.pve.options import option
+from lab.pve.properties import DRIVE_KEY
+from lab.pve.schema import SNAPSHOT, STORAGE, TEXT, Check, boolean, choice, integer, vm_id
+from lab.pve.server import VM, VM_PATH, Call, route
 from lab.pve.tasks import Task
 
+_CREATE: dict[str, Check] = {"vmid": vm_id, "start": boolean, "pool": TEXT, "storage": STORAGE, "unique": boolean, "force": boolean, "archive": TEXT,
+                             "bwlimit": integer(0), "live-restore": boolean, "import-working-storage": STORAGE}  # fmt: skip
 
-@route("POST", "/nodes/{node}/qemu",
-       {"vmid": integer(100, 999_999_999), "start": boolean, "pool": TEXT, "storage": TEXT, "unique": boolean, "force": boolean}, ("vmid",),
-       config=True)  # fmt: skip
+
+@route("POST", "/nodes/{node}/qemu", _CREATE, ("vmid",), config=True)
 async def create(call: Call) -> Any:
     """Make a VM."""
-    values = dict(call.values)
-    vmid, start = values.pop("vmid"), values.pop("start", 0)
-    for ignored in ("pool", "storage", "unique", "force"):
-        values.pop(ignored, None)
-    call.who.need(f"/vms/{vmid}", "VM.Allocate")
-    change.may_change(call.vms, call.who, vmid, set(values))
-    if vmid in call.vms.files.ids():
-        raise failed(f"unable to create VM {vmid} - VM {vmid} already exists on node '{call.vms.settings.node}'")
+    given, vmid, storage = call.values, call.values["vmid"], call.values.get("storage")
+    if missing := [name for name in ("force", "unique") if name in given and "archive" not in given]:
+        raise bad_parameters({"archive": f"missing property - '{missing[0]}' requires this property"})
+    if "archive" in given:
+        raise not_covered("restore of a backup")
+    if "pool" in given:
+        raise failed(f"pool '{given['pool']}' does not exist")
+    if storage:
+        call.who.need(f"/storage/{storage}", "Datastore.AllocateSpace")
+        call.vms.storages.check(storage, images=True)
+    values = change.normalized({k: str(v) for k, v in given.items() if k not in _CREATE and option(k)})
+    copies.may_create(call.vms, call.who, vmid, values, storage)
+    try:
+        copies.reserve(call.vms, vmid, "create")
+    except ApiError as error:
+        raise failed(f"unable to create VM {vmid} - {error.message}") from None
 
     async def work(task: Task) -> None:
-        await copies.create(call.vms, vmid, call.who, values, task)
-        if start:
-            await call.vms.start(vmid)
+        await copies.create(call.vms, vmid, values, storage, task)
+        if given.get("start"):
+            task.say("Execute autostart")
+            async with call.vms.locked(vmid):
+                await power.start(call.vms, vmid)
 
     return call.task("qmcreate", work, vmid)
 
 
-@route("DELETE", VM, {"purge": boolean, "destroy-unreferenced-disks": boolean, "skiplock": boolean})
+@route("DELETE", VM, {"purge": boolean, "destroy-unreferenced-disks": boolean, "skiplock": boolean}, need=(VM_PATH, "VM.Allocate"))
 async def destroy(call: Call) -> Any:
     """Remove a VM that does not run."""
-    call.need("VM.Allocate")
-    if call.vms.machine(call.vmid).pid():
-        raise failed(f"VM {call.vmid} is running - destroy failed")
+    if call.values.get("skiplock") and not call.who.root:
+        raise bad_parameters({"skiplock": "Only root may use this option."})
+    await copies.may_destroy(call.vms, call.vmid)
 
     async def work(task: Task) -> None:
         await copies.destroy(call.vms, call.vmid, unreferenced=bool(call.values.get("destroy-unreferenced-disks")))
@@ -44,34 +57,41 @@ async def destroy(call: Call) -> Any:
     return call.task("qmdestroy", work)
 
 
-@route("POST", VM + "/clone", {"newid": integer(100, 999_999_999), "name": TEXT, "full": boolean, "storage": TEXT, "target": TEXT, "snapname": TEXT,
-                               "description": TEXT, "pool": TEXT, "format": TEXT, "bwlimit": integer(0)}, ("newid",))  # fmt: skip
+@route("POST", VM + "/clone", {"newid": vm_id, "name": TEXT, "full": boolean, "storage": STORAGE, "target": TEXT, "snapname": SNAPSHOT, "description": TEXT,
+                               "pool": TEXT, "format": choice("raw", "qcow2", "vmdk"), "bwlimit": integer(0)},
+       ("newid",), need=(VM_PATH, "VM.Clone"))  # fmt: skip
 async def clone(call: Call) -> Any:
     """Copy a VM."""
-    call.need("VM.Clone")
-    newid, source = call.values["newid"], call.vms.files.read(call.vmid)
+    newid, target = call.values["newid"], call.values.get("target", call.vms.settings.node)
     call.who.need(f"/vms/{newid}", "VM.Allocate")
+    if "pool" in call.values:
+        raise failed(f"pool '{call.values['pool']}' does not exist")
+    if target not in ("localhost", call.vms.settings.node):
+        raise failed(f"no such cluster node '{target}'")
+    copies.clone_source(call.vms, call.who, call.vmid, call.values)
     if newid in call.vms.files.ids():
         raise failed(f"unable to create VM {newid}: config file already exists")
-    full = bool(call.values.get("full", 0 if source.current.get("template") == "1" else 1))
-    call.who.need(f"/storage/{call.values.get('storage', 'local-lvm')}", "Datastore.AllocateSpace")
+    copies.reserve(call.vms, newid, "clone")
 
     async def work(task: Task) -> None:
-        await copies.clone(call.vms, call.vmid, newid, call.values.get("name"), call.values.get("storage"), full=full, snapshot=call.values.get("snapname"))
+        await copies.clone(call.vms, call.who, call.vmid, newid, call.values)
 
     return call.task("qmclone", work)
 
 
-@route("POST", VM + "/template")
+def _drive_name(value: object) -> str:
+    text = str(TEXT(value))
+    if not DRIVE_KEY.fullmatch(text):
+        raise ValueError(f"value '{text}' does not have a value in the enumeration")
+    return text
+
+
+@route("POST", VM + "/template", {"disk": _drive_name}, need=(VM_PATH, "VM.Allocate"))
 async def template(call: Call) -> Any:
     """Make a stopped VM a template."""
-    call.need("VM.Allocate")
-    if call.vms.machine(call.vmid).pid():
-        raise failed("you can't convert a VM to template if VM is running")
+    copies.may_template(call.vms, call.vmid, call.values.get("disk"))
 
     async def work(task: Task) -> None:
-        known = call.vms.files.read(call.vmid)
-        known.current["template"] = "1"
-        call.vms.files.write(call.vmid, known)
+        await copies.template(call.vms, call.vmid, call.values.get("disk"))
 
     return call.task("qmtemplate", work)

@@ -2,54 +2,73 @@
 
 from typing import Any
 
-from lab.pve import snapshots
-from lab.pve.errors import ApiError, failed
-from lab.pve.routes_vm import typed
-from lab.pve.schema import TEXT, boolean, string
-from lab.pve.server import VM, Call, route
+from lab.pve import power, snapshots
+from lab.pve.errors import failed
+from lab.pve.options import typed
+from lab.pve.schema import SNAPSHOT, TEXT, boolean
+from lab.pve.server import VM, VM_PATH, Call, route
 from lab.pve.tasks import Task
 
+_SNAPSHOT = (VM_PATH, "VM.Snapshot")
 
-@route("GET", VM + "/snapshot")
-async def snapshot_list(call: Call) -> Any:
+
+@route("GET", VM + "/snapshot", need=(VM_PATH, "VM.Audit"))
+async def listing(call: Call) -> Any:
     """A VM's snapshots."""
-    call.need("VM.Audit")
     return snapshots.listing(call.vms, call.vmid)
 
 
-@route("POST", VM + "/snapshot", {"snapname": string(r"[a-zA-Z][\w-]{1,39}"), "description": TEXT, "vmstate": boolean}, ("snapname",))
-async def snapshot_create(call: Call) -> Any:
+@route("POST", VM + "/snapshot", {"snapname": SNAPSHOT, "description": TEXT, "vmstate": boolean}, ("snapname",), need=_SNAPSHOT)
+async def create(call: Call) -> Any:
     """Take a snapshot."""
-    call.need("VM.Snapshot")
     name = call.values["snapname"]
-    if name == "current":
-        raise ApiError(400, "unable to use snapshot name 'current' (reserved name)")
+    if name == "current" or name.lower() == "pending":
+        raise failed(f"unable to use snapshot name '{name.lower()}' (reserved name)")
+    call.vms.files.read(call.vmid)
 
     async def work(task: Task) -> None:
-        await snapshots.create(call.vms, call.vmid, name, call.values.get("description", ""), memory=bool(call.values.get("vmstate")))
+        await snapshots.create(call.vms, call.vmid, name, call.values.get("description"), memory=bool(call.values.get("vmstate")))
 
     return call.task("qmsnapshot", work)
 
 
-@route("GET", VM + "/snapshot/{snapname}/config")
-async def snapshot_config(call: Call) -> Any:
+@route("GET", VM + "/snapshot/{snapname}")
+async def index(call: Call) -> Any:
+    """The calls under a snapshot."""
+    return [{"cmd": "rollback"}, {"cmd": "config"}]
+
+
+@route("GET", VM + "/snapshot/{snapname}/config", need=(VM_PATH, "VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit"))
+async def config(call: Call) -> Any:
     """What a snapshot holds."""
-    call.need("VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit")
-    known = call.vms.files.read(call.vmid).snapshots
-    if call.path["snapname"] not in known:
-        raise failed(f"snapshot '{call.path['snapname']}' does not exist")
-    return typed(known[call.path["snapname"]])
+    return typed(call.vms.files.read(call.vmid).section(call.path["snapname"]))
 
 
-@route("POST", VM + "/snapshot/{snapname}/rollback", {"start": boolean})
-async def snapshot_rollback(call: Call) -> Any:
-    """Go back to a snapshot."""
-    call.need("VM.Snapshot", "VM.Snapshot.Rollback")
-    return call.task("qmrollback", lambda task: snapshots.rollback(call.vms, call.vmid, call.path["snapname"], start=bool(call.values.get("start"))))
+@route("PUT", VM + "/snapshot/{snapname}/config", {"description": TEXT}, need=_SNAPSHOT)
+async def describe(call: Call) -> Any:
+    """Change a snapshot's description."""
+    if "description" in call.values:
+        await snapshots.describe(call.vms, call.vmid, call.path["snapname"], call.values["description"])
 
 
-@route("DELETE", VM + "/snapshot/{snapname}", {"force": boolean})
-async def snapshot_delete(call: Call) -> Any:
+@route("POST", VM + "/snapshot/{snapname}/rollback", {"start": boolean}, need=(VM_PATH, "VM.Snapshot", "VM.Snapshot.Rollback"))
+async def rollback(call: Call) -> Any:
+    """Go back to a snapshot; with `start` the VM then runs, whether memory was saved or not."""
+
+    async def work(task: Task) -> None:
+        await snapshots.rollback(call.vms, call.vmid, call.path["snapname"])
+        if call.values.get("start") and not call.vms.running(call.vmid):
+            async with call.vms.locked(call.vmid):
+                await power.start(call.vms, call.vmid)
+
+    return call.task("qmrollback", work)
+
+
+@route("DELETE", VM + "/snapshot/{snapname}", {"force": boolean}, need=_SNAPSHOT)
+async def delete(call: Call) -> Any:
     """Forget a snapshot."""
-    call.need("VM.Snapshot")
-    return call.task("qmdelsnapshot", lambda task: snapshots.delete(call.vms, call.vmid, call.path["snapname"]))
+
+    async def work(task: Task) -> None:
+        await snapshots.delete(call.vms, call.vmid, call.path["snapname"])
+
+    return call.task("qmdelsnapshot", work)

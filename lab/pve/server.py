@@ -5,6 +5,8 @@ import json
 import re
 import ssl
 import time
+import traceback
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,41 +16,38 @@ from aiohttp import web
 
 from lab.pve.auth import Tokens, Who
 from lab.pve.errors import ApiError, bad_parameters
-from lab.pve.schema import Check, verify
+from lab.pve.options import option_check
+from lab.pve.schema import Check, verify, vm_id
 from lab.pve.tasks import Task
 from lab.pve.vms import Vms
 
-VM = "/nodes/{node}/qemu/{vmid}"
+VM, VM_PATH = "/nodes/{node}/qemu/{vmid}", "/vms/{vmid}"
+FORMATS = ("json", "extjs")  # extjs: always 200, and `success` says how it went
 
 
 @dataclass
 class Call:
-    """One call: who made it, what the path holds, the checked parameters."""
+    """One call: who made it, what the path holds, the checked parameters. `total`: of how many rows the answer is a part."""
 
-    vms: Vms
+    server: "Server"
     who: Who
     path: dict[str, str]
     values: dict[str, Any]
+    total: int | None = None
+
+    @property
+    def vms(self) -> Vms:
+        """The node's VMs."""
+        return self.server.vms
 
     @property
     def vmid(self) -> int:
         """The VM the path names."""
         return int(self.path["vmid"])
 
-    def need(self, *privileges: str) -> None:
-        """Raise unless the caller has one of the privileges on the VM, and there is such a VM."""
-        self.who.need(f"/vms/{self.vmid}", *privileges)
-        self.vms.files.read(self.vmid)
-
-    def task(self, kind: str, work: Callable[[Task], Awaitable[None]], vmid: int | None = None) -> str:
-        """Run `work` as a task that has the VM for itself; returns its UPID."""
-        vmid = vmid or self.vmid
-
-        async def locked(task: Task) -> None:
-            async with self.vms.lock(vmid):
-                await work(task)
-
-        return self.vms.tasks.start(kind, vmid, self.who.token, locked)
+    def task(self, kind: str, work: Callable[[Task], Awaitable[None]], subject: object = None) -> str:
+        """Run `work` as a task in the caller's name; returns its UPID."""
+        return self.vms.tasks.start(kind, self.vmid if subject is None else subject, self.who.token, work)
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -56,13 +55,14 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Route:
-    """A call of the API."""
+    """A call of the API. `need`: a path and the privileges of which the caller must have one there; checked before anything else."""
 
     method: str
     pattern: re.Pattern[str]
     handler: Handler
     parameters: dict[str, Check]
     required: tuple[str, ...]
+    need: tuple[str, ...]
     config: bool
 
 
@@ -70,87 +70,147 @@ ROUTES: list[Route] = []
 
 
 def route(method: str, path: str, parameters: dict[str, Check] | None = None, required: tuple[str, ...] = (), *,
-          config: bool = False) -> Callable[[Handler], Handler]:  # fmt: skip
-    """Declare a call. In `path`, `{name}` is a part of it; with `config` it takes a VM's configuration parameters too."""
-    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+          need: tuple[str, ...] = (), config: bool = False) -> Callable[[Handler], Handler]:  # fmt: skip
+    """Declare a call. In `path`, `{name}` is a part of it; with `config` it takes a VM's settings too."""
+    pattern = re.compile(re.sub(r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] == 'volume' else '[^/]+'})", path))
 
     def add(handler: Handler) -> Handler:
-        ROUTES.append(Route(method, pattern, handler, parameters or {}, required, config))
+        ROUTES.append(Route(method, pattern, handler, parameters or {}, required, need, config))
         return handler
 
     return add
 
 
 class Server:
-    """Serves `/api2/json` (and `/api2/extjs`) for one node."""
+    """Serves `/api2/json` and `/api2/extjs` for one node, at `host` with the certificate `cert`."""
 
-    def __init__(self, vms: Vms, tokens: Tokens, access_log: Path) -> None:
-        self.vms, self.tokens, self.access_log = vms, tokens, access_log
+    def __init__(self, vms: Vms, tokens: Tokens, host: str, cert: Path) -> None:
+        self.vms, self.tokens, self.host, self.cert = vms, tokens, host, cert
+        self.access_log = vms.settings.state / "access.log"
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request, and write a line about it: time, token, method, path, status."""
-        token, status, began = "-", 200, time.monotonic()
-        body: dict[str, Any] = {}
-        reason = "OK"
+        """Answer one request, and write a line about it: time, token, method, path, status, seconds."""
+        began, token = time.monotonic(), "-"
+        form, _, rest = request.path.removeprefix("/api2/").partition("/")
+        body: dict[str, Any] | None = None
+        status, reason = 200, "OK"
         try:
-            path = request.path
-            for prefix in ("/api2/json", "/api2/extjs"):
-                path = path.removeprefix(prefix)
             if not request.path.startswith("/api2/"):
                 raise ApiError(501, f"no such file '{request.path}'")
+            if form not in FORMATS:
+                raise ApiError(501, f"no formatter for uri /{rest}, {form}")
             who = self.tokens.who(request.headers.get("Authorization"))
             token = who.token
-            body["data"] = await self.dispatch(request, path.rstrip("/") or "/", who)
+            body = {"data": None}
+            body = await self.dispatch(request, "/" + rest.rstrip("/"), who)
         except ApiError as error:
-            status, reason = error.status, re.sub(r"\s+", " ", error.message)
-            body = {"data": None, "message": f"{error.message}\n"} | ({"errors": error.errors} if error.errors else {})
+            status, reason = error.status, error.message
+            if body is not None:
+                body |= {"message": f"{error.message}\n"} | ({"errors": error.errors} if error.errors else {})
             if status == 401:
                 await asyncio.sleep(3)  # as the real one, against guessing
-        with open(self.access_log, "a") as log:
-            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {token} {request.method} {request.path} {status} {time.monotonic() - began:.3f}\n")
-        return web.Response(status=status, reason=reason[:500], text=json.dumps(body), content_type="application/json", charset="UTF-8")
+        except Exception as error:  # a fault of the stand-in's own: its log has where
+            traceback.print_exc()
+            status, reason = 500, f"{type(error).__name__}: {error}"
+            body = {"data": None, "message": f"{reason}\n"}
+        self.record(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {token} {request.method} {request.path} {status} {time.monotonic() - began:.3f}\n")
+        if form == "extjs" and body is not None:
+            body |= {"success": int(status == 200)} | ({"status": status} if status != 200 else {})
+            status, reason = 200, "OK"
+        reason = re.sub(r"\s+", " ", reason).strip()[:500].encode("ascii", "replace").decode()
+        headers = {"Server": "pve-api-daemon/3.0", "Cache-Control": "max-age=0", "Pragma": "no-cache"}
+        if body is None:
+            return web.Response(status=status, reason=reason, headers=headers)
+        return web.Response(status=status, reason=reason, headers=headers, text=json.dumps(body), content_type="application/json", charset="UTF-8")
 
-    async def dispatch(self, request: web.Request, path: str, who: Who) -> Any:
+    def record(self, line: str) -> None:
+        """Add a line to the access log."""
+        with open(self.access_log, "a") as log:
+            log.write(line)
+
+    async def dispatch(self, request: web.Request, path: str, who: Who) -> dict[str, Any]:
         """Find the call and run it."""
         for known in ROUTES:
             if known.method == request.method and (match := known.pattern.fullmatch(path)):
-                given = await _parameters(request)
                 parts = match.groupdict()
-                if "node" in parts and parts["node"] not in (self.vms.settings.node, "localhost"):
-                    raise ApiError(500, f"hostname lookup '{parts['node']}' failed - failed to get address info for: {parts['node']}: "
-                                        "Name or service not known")  # fmt: skip
-                if "vmid" in parts and not re.fullmatch(r"[1-9]\d{2,8}", parts["vmid"]):
-                    raise bad_parameters({"vmid": f"type check ('integer') failed - got '{parts['vmid']}'"})
-                values = verify(given, known.parameters, known.required, config=known.config)
-                return await known.handler(Call(self.vms, who, parts, values))
+                given = await _parameters(request)
+                for name in given.keys() & parts.keys():
+                    if str(given.pop(name)) != parts[name]:
+                        raise bad_parameters({name: "duplicate parameter (already defined in URI) with conflicting values!"})
+                if known.need:
+                    who.need(known.need[0].format(**parts), *known.need[1:])
+                self._check_node(parts.get("node"))
+                path_checks: dict[str, Check] = {"vmid": vm_id} if "vmid" in parts else {}
+                given |= {name: parts[name] for name in path_checks}
+                further = option_check if known.config else lambda name: None
+                values = verify(given, known.parameters | path_checks, known.required, further)
+                for name in path_checks:
+                    values.pop(name)
+                call = Call(self, who, parts, values)
+                data = await known.handler(call)
+                return {"data": data} | ({} if call.total is None else {"total": call.total})
         raise ApiError(501, f"Method '{request.method} {path}' not implemented")
 
+    def _check_node(self, node: str | None) -> None:
+        if node not in (None, "localhost", self.vms.settings.node):
+            raise ApiError(500, f"hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known")
 
-async def _parameters(request: web.Request) -> dict[str, str]:
-    given = {k: str(v) for k, v in request.query.items()}
-    if request.method in ("POST", "PUT", "DELETE") and request.can_read_body:
+
+async def _parameters(request: web.Request) -> dict[str, Any]:
+    """The query's parameters, and the body's; the query's win."""
+    given: dict[str, Any] = {}
+    if request.can_read_body:
+        if request.method not in ("POST", "PUT"):
+            raise ApiError(501, f"Unexpected content for method '{request.method}'")
         if request.content_type == "application/json":
-            try:
-                content = json.loads(await request.text() or "{}")
-            except ValueError:
-                raise ApiError(400, "Bad Request: the body is not JSON") from None
-            if not isinstance(content, dict):
-                raise ApiError(400, "Bad Request: the body is not an object")
-            for key, value in content.items():
-                given[key] = str(int(value)) if isinstance(value, bool) else json.dumps(value) if isinstance(value, (list, dict)) else str(value)
+            given = _json(await request.text())
+        elif request.content_type == "multipart/form-data":
+            given = {key: str(value) for key, value in (await request.post()).items()}
         else:
-            form = await request.post()
-            for key in form:
-                found = [str(v) for v in form.getall(key)]
-                given[key] = found[0] if len(found) == 1 else json.dumps(found)
+            given = _pairs(await request.text())
+    given |= _pairs(request.query_string)
+    given.pop("_dc", None)  # browsers' way around caches
     return given
+
+
+def _pairs(text: str) -> dict[str, Any]:
+    found = urllib.parse.parse_qs(text, keep_blank_values=True)
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        raise ApiError(500, "malformed JSON string") from None
+    if not isinstance(content, dict):
+        raise bad_parameters({"": "an object is required"})
+    return {key: _from_json(value) for key, value in content.items() if value is not None}
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_json(v) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 async def serve(vms: Vms, tokens: Tokens, host: str, port: int, cert: Path, key: Path) -> None:
     """Serve until cancelled."""
-    from lab.pve import routes_agent, routes_cluster, routes_copies, routes_power, routes_snapshot, routes_storage, routes_vm  # noqa: F401 (they declare the calls)
+    from lab.pve import (  # noqa: F401 (they declare the calls)
+        routes_agent,
+        routes_cluster,
+        routes_copies,
+        routes_node,
+        routes_power,
+        routes_snapshot,
+        routes_storage,
+        routes_tasks,
+        routes_vm,
+    )
 
-    server = Server(vms, tokens, vms.settings.state / "access.log")
+    server = Server(vms, tokens, host, cert)
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{tail:.*}", server.handle)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,100 +1,129 @@
 """Snapshots: QEMU's own, inside the qcow2 volumes; with `vmstate` the memory too, so that a rollback is a warm start."""
 
+import contextlib
 import time
 
-from lab.pve import boot
+from lab.pve import boot, power
+from lab.pve.config import VmConfig
+from lab.pve.disks import keep_unused
 from lab.pve.errors import ApiError, failed
 from lab.pve.storage import qemu_img
 from lab.pve.vms import Vms
 
-META = ("snaptime", "vmstate", "parent", "description", "runningmachine")
+META = ("snaptime", "vmstate", "parent", "runningmachine")
+_NOT_KEPT = ("lock", "description", "digest")  # what is the VM's own, not a snapshot's
 
 
-async def create(vms: Vms, vmid: int, name: str, description: str, *, memory: bool) -> None:
+def _copied(section: dict[str, str], without: tuple[str, ...] = ()) -> dict[str, str]:
+    return {k: v for k, v in section.items() if k not in (*_NOT_KEPT, *without) and not k.startswith("unused")}
+
+
+async def create(vms: Vms, vmid: int, name: str, description: str | None, *, memory: bool) -> None:
     """Take a snapshot of a VM's disks, and with `memory` of the running machine."""
-    config, machine = vms.files.read(vmid), vms.machine(vmid)
-    if name in config.snapshots:
-        raise failed(f"snapshot name '{name}' already used")
-    disks = boot.disks(config.current)
-    nodes = [f"drive-{slot}" for slot in disks]
-    memory = memory and machine.pid() is not None
+
+    def check(config: VmConfig) -> None:
+        if config.current.get("template") == "1":
+            raise failed("you can't take a snapshot if it's a template")
+        if name in config.snapshots:
+            raise failed(f"snapshot name '{name}' already used")
+
+    async with vms.marked(vmid, "snapshot", check):
+        config, machine = vms.files.read(vmid), vms.machine(vmid)
+        found = boot.disks(config.current)
+        memory = memory and machine.pid() is not None
+        extra = {"snaptime": str(int(time.time()))} | ({"description": description} if description else {})
+        if memory:
+            extra |= {"vmstate": f"local-lvm:vm-{vmid}-state-{name}", "runningmachine": (await machine.describe())["running-machine"]}
+        await _save(vms, vmid, name, found, memory=memory)
+        config.snapshots[name] = _copied(config.current) | extra
+        config.current["parent"] = name
+        vms.files.write(vmid, config)
+
+
+async def _save(vms: Vms, vmid: int, name: str, found: dict[str, tuple[str, dict[str, str]]], *, memory: bool) -> None:
+    machine, nodes = vms.machine(vmid), [f"drive-{slot}" for slot in found]
     if memory:
+        if not nodes:
+            raise failed("a snapshot with memory needs a disk to keep it on")
         await machine.job(f"save-{name}", "snapshot-save", {"tag": name, "vmstate": nodes[0], "devices": nodes})
     elif machine.pid():
-        await machine.qmp("stop")
-        try:
-            for node in nodes:
-                await machine.qmp("blockdev-snapshot-internal-sync", {"device": node, "name": name})
-        finally:
-            await machine.qmp("cont")
+        actions = [{"type": "blockdev-snapshot-internal-sync", "data": {"device": node, "name": name}} for node in nodes]
+        await machine.qmp("transaction", {"actions": actions})  # all as of one moment
     else:
-        for volume, _ in disks.values():
+        for volume, _ in found.values():
             await qemu_img("snapshot", "-c", name, vms.storages.path(volume))
-    config = vms.files.read(vmid)
-    config.snapshots[name] = {k: v for k, v in config.current.items() if k != "parent"} | {"snaptime": str(int(time.time()))}
-    if "parent" in config.current:
-        config.snapshots[name]["parent"] = config.current["parent"]
-    if memory:
-        config.snapshots[name]["vmstate"] = "1"
-    if description:
-        config.snapshots[name]["description"] = description
-    config.current["parent"] = name
-    vms.files.write(vmid, config)
 
 
-async def rollback(vms: Vms, vmid: int, name: str, *, start: bool) -> None:
+async def rollback(vms: Vms, vmid: int, name: str) -> None:
     """Take a VM back to a snapshot. One with memory runs on from there, its clock set right."""
-    config, machine = vms.files.read(vmid), vms.machine(vmid)
-    section = _section(config.snapshots, name)
-    await machine.kill()
-    kept = {volume for volume, _ in boot.disks(section).values()}
-    for volume, _ in boot.disks(config.current).values():
-        if volume not in kept and all(volume not in s.values() and volume not in str(s) for s in config.snapshots.values()):
-            vms.storages.free(volume)
-    for volume in kept:
-        await qemu_img("snapshot", "-a", name, vms.storages.path(volume))
-    config.current = {k: v for k, v in section.items() if k not in META} | {"parent": name}
-    config.pending, config.delete = {}, set()
-    vms.files.write(vmid, config)
-    if section.get("vmstate") == "1":
-        await vms.start(vmid, paused=True)
-        nodes = [f"drive-{slot}" for slot in boot.disks(section)]
-        await machine.job(f"load-{name}", "snapshot-load", {"tag": name, "vmstate": nodes[0], "devices": nodes})
-        await machine.qmp("cont")
-        await set_clock(vms, vmid)
-    elif start:
-        await vms.start(vmid)
+
+    def check(config: VmConfig) -> None:
+        if config.current.get("template") == "1":
+            raise failed("you can't rollback if vm is a template")
+        config.section(name)
+
+    async with vms.marked(vmid, "rollback", check):
+        config, machine = vms.files.read(vmid), vms.machine(vmid)
+        section = config.snapshots[name]
+        await machine.kill()
+        kept = {volume for volume, _ in boot.disks(section).values()}
+        for volume in kept:
+            await qemu_img("snapshot", "-a", name, vms.storages.path(volume))
+        for volume, _ in boot.disks(config.current).values():
+            if volume not in kept:
+                keep_unused(vmid, config, volume)
+        own = {k: v for k, v in config.current.items() if k in ("lock", "description") or k.startswith("unused")}
+        config.current = own | _copied(section, META) | {"parent": name}
+        config.pending, config.delete = {}, {}
+        vms.files.write(vmid, config)
+        if "vmstate" in section:
+            await power.start(vms, vmid, paused=True)
+            nodes = [f"drive-{slot}" for slot in boot.disks(section)]
+            await machine.job(f"load-{name}", "snapshot-load", {"tag": name, "vmstate": nodes[0], "devices": nodes})
+            await machine.qmp("cont")
+            await set_clock(vms, vmid)
 
 
 async def set_clock(vms: Vms, vmid: int) -> None:
     """Tell the guest what time it is: it slept, and signatures of S3 requests depend on it."""
     for _ in range(5):
-        try:
+        with contextlib.suppress(ApiError):
             await vms.machine(vmid).agent("guest-set-time", {"time": time.time_ns()}, timeout=4)
-        except ApiError:
-            continue
-        return
+            return
 
 
 async def delete(vms: Vms, vmid: int, name: str) -> None:
     """Forget a snapshot; those that came after it stay."""
-    config, machine = vms.files.read(vmid), vms.machine(vmid)
-    section = _section(config.snapshots, name)
-    slots = boot.disks(section)
-    if machine.pid():
-        nodes = [f"drive-{slot}" for slot, (volume, _) in slots.items() if boot.disks(config.current).get(slot, ("",))[0] == volume]
-        await machine.job(f"delete-{name}", "snapshot-delete", {"tag": name, "devices": nodes})
-    else:
-        for volume, _ in slots.values():
-            await qemu_img("snapshot", "-d", name, vms.storages.path(volume))
-    config = vms.files.read(vmid)
-    del config.snapshots[name]
-    for holder in (config.current, *config.snapshots.values()):
-        if holder.get("parent") == name:
-            holder.pop("parent")
-            if "parent" in section:
-                holder["parent"] = section["parent"]
-    vms.files.write(vmid, config)
+
+    def check(config: VmConfig) -> None:
+        config.section(name)
+
+    async with vms.marked(vmid, "snapshot-delete", check):
+        config, machine = vms.files.read(vmid), vms.machine(vmid)
+        section = config.snapshots.pop(name)
+        live = {volume: slot for slot, (volume, _) in boot.disks(config.current).items()} if machine.pid() else {}
+        nodes = []
+        for volume, _ in boot.disks(section).values():
+            if volume in live:
+                nodes.append(f"drive-{live[volume]}")
+            elif vms.storages.path(volume).exists():
+                await qemu_img("snapshot", "-d", name, vms.storages.path(volume))
+        if nodes:
+            await machine.job(f"delete-{name}", "snapshot-delete", {"tag": name, "devices": nodes})
+        for holder in (config.current, *config.snapshots.values()):
+            if holder.get("parent") == name:
+                holder.pop("parent")
+                holder |= {"parent": section["parent"]} if "parent" in section else {}
+        vms.files.write(vmid, config)
+
+
+async def describe(vms: Vms, vmid: int, name: str, description: str) -> None:
+    """Change a snapshot's description."""
+    async with vms.locked(vmid):
+        config = vms.files.read(vmid)
+        config.check_lock()
+        config.section(name)["description"] = description
+        vms.files.write(vmid, config)
 
 
 def listing(vms: Vms, vmid: int) -> list[dict[str, object]]:
@@ -102,15 +131,8 @@ def listing(vms: Vms, vmid: int) -> list[dict[str, object]]:
     config = vms.files.read(vmid)
     rows: list[dict[str, object]] = []
     for name, section in config.snapshots.items():
-        row: dict[str, object] = {"name": name, "description": section.get("description", ""), "snaptime": int(section["snaptime"]),
-                                  "vmstate": int(section.get("vmstate", 0))}  # fmt: skip
+        row: dict[str, object] = {"name": name, "description": section.get("description", ""), "snaptime": int(section.get("snaptime", 0)),
+                                  "vmstate": int("vmstate" in section)}  # fmt: skip
         rows.append(row | ({"parent": section["parent"]} if "parent" in section else {}))
-    now: dict[str, object] = {"name": "current", "description": "You are here!", "digest": config.digest(),
-                              "running": int(vms.machine(vmid).pid() is not None)}  # fmt: skip
+    now: dict[str, object] = {"name": "current", "description": "You are here!", "digest": config.digest(), "running": int(vms.running(vmid))}
     return [*rows, now | ({"parent": config.current["parent"]} if "parent" in config.current else {})]
-
-
-def _section(snapshots: dict[str, dict[str, str]], name: str) -> dict[str, str]:
-    if name not in snapshots:
-        raise failed(f"snapshot '{name}' does not exist")
-    return snapshots[name]

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab.pve.errors import ApiError, failed
+from lab.pve.errors import bad_parameters
+
+KEPT = 1000  # tasks; the oldest are forgotten at a start of the stand-in
 
 
 @dataclass
@@ -25,18 +28,25 @@ class Task:
     exitstatus: str | None = None
     log: list[str] = field(default_factory=list)
 
+    def say(self, line: str) -> None:
+        """Add a line to its log."""
+        self.log.append(line)
+
 
 class Tasks:
-    """All tasks, kept in a folder; those that a killed stand-in left running are ended with an error at its next start."""
+    """All tasks, oldest first, kept in a folder. `interrupted` are those that a killed stand-in left running; they ended with an error."""
 
     def __init__(self, folder: Path, node: str) -> None:
         self.folder, self.node, self.serial = folder, node, 0
         folder.mkdir(parents=True, exist_ok=True)
-        self.known = {t.upid: t for t in (Task(**json.loads(p.read_text())) for p in sorted(folder.glob("*.json")))}
+        files = sorted(folder.glob("*.json"))
+        for old in files[:-KEPT]:
+            old.unlink()
+        self.known = {t.upid: t for t in (Task(**json.loads(p.read_text())) for p in files[-KEPT:])}
         self.running: dict[str, asyncio.Task[None]] = {}
-        for task in self.known.values():
-            if task.exitstatus is None:
-                self._end(task, "unexpected status")
+        self.interrupted = [t for t in self.known.values() if t.exitstatus is None]
+        for task in self.interrupted:
+            self._end(task, "unexpected status")
 
     def start(self, kind: str, subject: object, user: str, work: Callable[[Task], Awaitable[None]]) -> str:
         """Run `work` in the background and return its UPID."""
@@ -52,26 +62,38 @@ class Tasks:
         try:
             await work(task)
             status = "OK"
-        except ApiError as error:
-            status = error.message
         except asyncio.CancelledError:
-            status = "interrupted by signal"
+            status = "received interrupt"
         except Exception as error:
-            status = f"{type(error).__name__}: {error}"
-        task.log.append(f"TASK {status}" if status == "OK" else f"TASK ERROR: {status}")
+            status = str(error) or type(error).__name__
+        task.say("TASK OK" if status == "OK" else f"TASK ERROR: {status}")
         self._end(task, status)
         self.running.pop(task.upid, None)
+
+    async def wait(self, upid: str, seconds: float) -> Task:
+        """The task, after its end or so many seconds."""
+        if running := self.running.get(upid):
+            await asyncio.wait([running], timeout=seconds)
+        return self.known[upid]
 
     def get(self, upid: str) -> Task:
         """The task of that UPID."""
         if upid not in self.known:
-            raise failed(f"no such task '{upid}'" if upid.startswith("UPID:") else f"unable to parse worker upid '{upid}'")
+            known_form = re.fullmatch(r"UPID:[^:\s]+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:\s]+:[^:\s]*:[^:\s]+:", upid)
+            raise bad_parameters({"upid": "no such task" if known_form else "unable to parse worker upid"})
         return self.known[upid]
 
     def stop(self, upid: str) -> None:
         """End a running task."""
         if running := self.running.get(upid):
             running.cancel()
+
+    def abort(self, kind: str, subject: object) -> list[str]:
+        """End the running tasks of a kind on a VM; returns their UPIDs."""
+        found = [u for u in self.running if (self.known[u].type, self.known[u].id) == (kind, str(subject))]
+        for upid in found:
+            self.stop(upid)
+        return found
 
     def _end(self, task: Task, status: str) -> None:
         task.endtime, task.exitstatus = int(time.time()), status

@@ -4,15 +4,19 @@ import asyncio
 import contextlib
 import re
 import secrets
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.pve import boot
-from lab.pve.config import ConfigFiles
+from lab.pve.config import ConfigFiles, VmConfig
 from lab.pve.errors import ApiError, failed
 from lab.pve.machine import Machine
-from lab.pve.storage import Storages, size_bytes
+from lab.pve.properties import VOLUME_KEY, agent_enabled, size_bytes, split_properties
+from lab.pve.storage import Storages
 from lab.pve.tasks import Tasks
 
 
@@ -36,6 +40,18 @@ class Vms:
         self.tasks = Tasks(settings.state / "tasks", settings.node)
         self._machines: dict[int, Machine] = {}
         self._locks: dict[int, asyncio.Lock] = {}
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        """After a stand-in that was killed: VMs half made are removed, the others' locks taken off."""
+        if not self.tasks.interrupted:
+            return
+        for vmid in self.files.ids():
+            config = self.files.read(vmid)
+            if config.current.get("lock") in ("create", "clone"):
+                self.forget(vmid, config)
+            elif config.current.pop("lock", None):
+                self.files.write(vmid, config)
 
     def machine(self, vmid: int) -> Machine:
         """The VM's process."""
@@ -43,70 +59,81 @@ class Vms:
             self._machines[vmid] = Machine(vmid, self.settings.state / "run", self.settings.bridge)
         return self._machines[vmid]
 
-    def lock(self, vmid: int) -> asyncio.Lock:
-        """Held by whoever changes the VM."""
-        return self._locks.setdefault(vmid, asyncio.Lock())
+    def running(self, vmid: int) -> bool:
+        """Whether the VM's process is there."""
+        return self.machine(vmid).pid() is not None
 
-    async def start(self, vmid: int, *, paused: bool = False) -> None:
-        """Start a VM; what waited for it is applied first."""
-        config, machine = self.files.read(vmid), self.machine(vmid)
-        if machine.pid():
-            raise failed(f"VM {vmid} already running")
-        if config.current.get("template") == "1":
-            raise failed("you can't start a vm if it's a template")
-        if config.pending or config.delete:
-            config.current, config.pending, config.delete = config.effective(), {}, set()
+    @asynccontextmanager
+    async def locked(self, vmid: int, patience: float = 10) -> AsyncIterator[None]:
+        """Hold what whoever changes the VM must hold. Raises after `patience` seconds of waiting for another."""
+        lock = self._locks.setdefault(vmid, asyncio.Lock())
+        try:
+            await asyncio.wait_for(lock.acquire(), patience)
+        except TimeoutError:
+            raise failed(f"can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @asynccontextmanager
+    async def marked(self, vmid: int, lock: str, check: Callable[[VmConfig], None] = lambda config: None) -> AsyncIterator[None]:
+        """Mark the VM's configuration as locked while a long task works on it: others are refused at once, and see why."""
+        async with self.locked(vmid):
+            config = self.files.read(vmid)
+            config.check_lock()
+            check(config)
+            config.current["lock"] = lock
             self.files.write(vmid, config)
-        nics = [(f"tap{vmid}i{k[3:]}", _mac(v)) for k, v in sorted(config.current.items()) if re.fullmatch(r"net\d+", k)]
-        command = boot.command(str(vmid), config.current, machine.folder, self.settings.accelerator, nics, self.storages.path)
-        await machine.start(command, [tap for tap, _ in nics])
-        if not paused:
-            await machine.qmp("cont")
+        try:
+            yield
+        finally:
+            async with self.locked(vmid):
+                config = self.files.read(vmid)
+                if config.current.pop("lock", None):
+                    self.files.write(vmid, config)
 
-    async def shutdown(self, vmid: int, timeout: float, *, force: bool) -> None:
-        """Ask the guest to power off."""
-        machine = self.machine(vmid)
-        if not machine.pid():
-            raise failed(f"VM {vmid} not running")
-        await machine.qmp("system_powerdown")
-        if not await machine.wait_gone(timeout):
-            if not force:
-                raise failed("VM quit/powerdown failed - got timeout")
-            await machine.kill()
-
-    async def reboot(self, vmid: int, timeout: float) -> None:
-        """Shut down and start: what waited is applied."""
-        await self.shutdown(vmid, timeout, force=False)
-        await self.start(vmid)
+    def forget(self, vmid: int, config: VmConfig) -> None:
+        """Remove a VM's configuration and its own volumes."""
+        for section in (config.current, config.pending, *config.snapshots.values()):
+            for key, value in section.items():
+                volume, _ = split_properties(value, "file")
+                if VOLUME_KEY.fullmatch(key) and re.search(rf":(vm|base)-{vmid}-", volume):
+                    self.storages.free(volume)
+        self.files.remove(vmid)
 
     async def status(self, vmid: int, *, full: bool = False) -> dict[str, Any]:
         """A VM's standing, as lists and `status/current` show it."""
-        config, machine = self.files.read(vmid), self.machine(vmid)
-        pid, current = machine.pid(), config.current
-        root = boot.disks(current).get("scsi0", ("", {}))[1].get("size", "0")
+        config, machine = self.files.read(vmid).current, self.machine(vmid)
+        pid, cpus = machine.pid(), int(config.get("cores", 1)) * int(config.get("sockets", 1))
         answer: dict[str, Any] = {
-            "vmid": vmid, "name": current.get("name", f"VM{vmid}"), "status": "running" if pid else "stopped",
-            "cpus": int(current.get("cores", 1)) * int(current.get("sockets", 1)), "maxmem": int(current.get("memory", "512")) << 20,
-            "maxdisk": size_bytes(root), "disk": 0, "cpu": 0, "mem": _rss(pid) if pid else 0, "uptime": machine.uptime(),
-            "netin": 0, "netout": 0, "diskread": 0, "diskwrite": 0,
+            "vmid": vmid, "name": config.get("name", f"VM {vmid}"), "status": "running" if pid else "stopped", "cpus": int(config.get("vcpus") or cpus),
+            "maxmem": int(config.get("memory", "512").removeprefix("current=")) << 20, "maxdisk": _boot_disk_size(config), "disk": 0,
+            "diskread": 0, "diskwrite": 0, **machine.figures(cpus),
         }  # fmt: skip
-        if pid:
-            answer["pid"] = pid
-        for key in ("tags", "template"):
-            if key in current:
-                answer[key] = int(current[key]) if key == "template" else current[key]
-        if full:
-            answer["qmpstatus"] = "stopped"
-            if pid:
-                with contextlib.suppress(ApiError):
-                    answer["qmpstatus"] = (await machine.qmp("query-status"))["status"]
-            answer |= {"ha": {"managed": 0}, "agent": 1} if current.get("agent", "0").startswith(("1", "enabled=1")) else {"ha": {"managed": 0}}
+        answer |= {"pid": pid} if pid else {}
+        answer |= {key: config[key] for key in ("tags", "lock") if key in config}
+        answer |= {"template": 1} if config.get("template") == "1" else {}
+        answer |= {"serial": 1} if any(re.fullmatch(r"serial\d", key) for key in config) else {}
+        return answer | (await self._live(machine, config) if full else {})
+
+    @staticmethod
+    async def _live(machine: Machine, config: dict[str, str]) -> dict[str, Any]:
+        answer: dict[str, Any] = {"ha": {"managed": 0}, "qmpstatus": "running" if machine.pid() else "stopped"}
+        answer |= {"agent": 1} if agent_enabled(config.get("agent", "0")) else {}
+        if machine.pid():
+            with contextlib.suppress(ApiError):  # it may just have ended
+                answer["qmpstatus"] = (await machine.qmp("query-status"))["status"]
+                stats = [b["stats"] for b in await machine.qmp("query-blockstats")]
+                answer |= {"diskread": sum(s["rd_bytes"] for s in stats), "diskwrite": sum(s["wr_bytes"] for s in stats), **await machine.describe()}
         return answer
 
 
-def _mac(net: str) -> str:
-    match = re.search(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", net)
-    return match[0] if match else new_mac()
+def _boot_disk_size(config: dict[str, str]) -> int:
+    found = boot.disks(config)
+    order = [s for s in config.get("boot", "").removeprefix("order=").split(";") if s in found]
+    slot = next(iter([*order, *found]), None)
+    return size_bytes(found[slot][1].get("size", "0")) if slot else 0
 
 
 def new_mac() -> str:
@@ -114,7 +141,12 @@ def new_mac() -> str:
     return "BC:24:11:" + ":".join(f"{b:02X}" for b in secrets.token_bytes(3))
 
 
-def _rss(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-    return 0
+def with_mac(net: str) -> str:
+    """A network card's setting, with a MAC of its own when it names none."""
+    model, comma, rest = net.partition(",")
+    return net if "=" in model else f"{model}={new_mac()}{comma}{rest}"
+
+
+def new_uuid() -> str:
+    """A random UUID."""
+    return str(uuid.uuid4())
