@@ -1,6 +1,6 @@
 """The plan of a whole lake: every resource in order, with what cannot be known yet and what could not be reached."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -31,6 +31,7 @@ class Finding:
     plan: Plan
     error: LakeError | None = None
     observed: object = None
+    usable: bool = True  # whether its dependants can be observed
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, without secrets."""
@@ -42,24 +43,25 @@ def survey(resources: Iterable[Resource[Any, Any]], clients: Clients) -> list[Fi
     findings: list[Finding] = []
     unusable: set[str] = set()
     for resource in resources:
-        finding, usable = _find(resource, clients, unusable)
-        if not usable:
+        finding = find(resource, clients, unusable)
+        if not finding.usable:
             unusable.add(resource.id)
         findings.append(finding)
     return findings
 
 
-def _find(resource: Resource[Any, Any], clients: Clients, unusable: set[str]) -> tuple[Finding, bool]:
+def find(resource: Resource[Any, Any], clients: Clients, unusable: Collection[str]) -> Finding:
+    """Find how one resource stands. `unusable` are the ids that nothing can be observed on."""
     nothing = Plan(resource.id)
-    if unusable.intersection(resource.needs):
-        return Finding(resource.id, Status.LATER, nothing), False
+    if set(unusable).intersection(resource.needs):
+        return Finding(resource.id, Status.LATER, nothing, usable=False)
     try:
         todo, observed = plan(resource, clients(resource.part))
     except Unreachable as error:
         # Its dependants may live on another part: they are looked at all the same.
-        return Finding(resource.id, Status.UNREACHABLE, nothing, error), True
+        return Finding(resource.id, Status.UNREACHABLE, nothing, error)
     except LakeError as error:
-        return Finding(resource.id, Status.REFUSED, nothing, error), False
+        return Finding(resource.id, Status.REFUSED, nothing, error, usable=False)
     status = Status.CHANGES if todo else Status.PENDING if todo.pending else Status.OK
     usable = observed is not None and todo.action is not Action.DELETE and resource.usable(observed)
-    return Finding(resource.id, status, todo, observed=observed), usable or resource.desired is None
+    return Finding(resource.id, status, todo, observed=observed, usable=usable or resource.desired is None)

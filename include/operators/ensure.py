@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperatorLink
 
 from include.adapters.clients import Clients
-from include.lake.resource import Outcome, Resource, ensure, plan
+from include.lake.resource import Outcome, Plan, Resource, ensure, plan
+from include.lake.survey import Status, find
 from include.operators.base import LakeOperator
 from include.operators.links import MinioConsoleLink, ProxmoxVmLink
 from include.render import plan_lines
@@ -27,21 +28,39 @@ class EnsureOperator(LakeOperator):
     def work(self, context: Any, parts: Clients) -> list[dict[str, Any]]:
         """Returns the changes of each resource; no secret is among them."""
         params = context["params"]
-        check, force = bool(params.get("check")), frozenset(params.get("force") or ())
-        return [self._ensure(r, parts, check, force).as_dict() for r in self.ensures]
+        if params.get("check"):
+            return self._check(context["ti"], parts)
+        force = frozenset(params.get("force") or ())
+        return [self._ensure(r, parts, force).as_dict() for r in self.ensures]
 
-    def _ensure(self, resource: Resource[Any, Any], parts: Clients, check: bool, force: frozenset[str]) -> Outcome:
+    def _ensure(self, resource: Resource[Any, Any], parts: Clients, force: frozenset[str]) -> Outcome:
         client = parts(resource.part)
         todo, _ = plan(resource, client)
-        if check or not todo:
-            outcome = Outcome(todo, applied=False)
-        else:
+        outcome = Outcome(todo, applied=False)
+        if todo:
             # Only who has something to write takes the lock: a run without changes costs no more than looking.
             with parts.host.locked(f"Airflow {self.dag_id}.{self.task_id}"):
                 outcome = ensure(resource, client, force=force)
-        verb = "changed" if outcome.applied else "would change" if outcome.plan else "as declared"
-        self.log.info("%s: %s", resource.id, "\n".join([verb, *plan_lines(outcome.plan)]))
+        self._tell(outcome.plan, "changed" if outcome.applied else "as declared")
         return outcome
+
+    def _check(self, ti: Any, parts: Clients) -> list[dict[str, Any]]:
+        """As `./lake plan`: what earlier tasks of the run would still have to make is not observed, and nothing is called twice."""
+        earlier = ti.xcom_pull(task_ids=[t for t in self.dag.task_ids if t != self.task_id])
+        unusable = {row["resource"] for rows in earlier if isinstance(rows, list) for row in rows if isinstance(row, dict) and row.get("usable") is False}
+        done = []
+        for resource in self.ensures:
+            finding = find(resource, parts, unusable)
+            if finding.error:
+                raise finding.error
+            if not finding.usable:
+                unusable.add(resource.id)
+            self._tell(finding.plan, "would change" if finding.plan else "as declared" if finding.status is not Status.LATER else str(finding.status))
+            done.append(finding.as_dict() | {"applied": False, "usable": finding.usable})
+        return done
+
+    def _tell(self, todo: Plan, verb: str) -> None:
+        self.log.info("%s: %s", todo.resource_id, "\n".join([verb, *plan_lines(todo)]))
 
 
 class EnsureOnProxmoxOperator(EnsureOperator):
