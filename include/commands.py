@@ -74,7 +74,8 @@ def _approve(findings: list[Finding], args: argparse.Namespace) -> None:
         return
     if not sys.stdin.isatty():
         raise LakeError("apply", "the plan", "nobody is there to approve it", "Run it with --yes")
-    if input("Apply it? Only 'yes' goes on: ").strip() != "yes":
+    print("Apply it? Only 'yes' goes on: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != "yes":
         raise LakeError("apply", "the plan", "it was not approved")
 
 
@@ -84,7 +85,8 @@ def print_connections(args: argparse.Namespace) -> int:
         if args.names:
             print(f"{name:20} {connection.type:12} {connection.host or connection.option('endpoint_url') or connection.option('kube_config_path')}")
         else:
-            print(f"AIRFLOW_CONN_{name.upper()}='{connection.as_json()}'")
+            quoted = connection.as_json().replace("'", "\\u0027")  # JSON's own escape, so that the quotes around it hold
+            print(f"AIRFLOW_CONN_{name.upper()}='{quoted}'")
     return 0
 
 

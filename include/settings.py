@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,52 @@ def site_facts(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     if path.is_file():
         if path.stat().st_mode & 0o077:
             raise LakeError("read", f"the site's facts {path}", "others can read it, and it holds secrets", f"chmod 600 {path}")
-        return parse_facts(path.read_text(encoding="utf-8"))
+        try:
+            return parse_facts(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise LakeError("read", f"the site's facts {path}", "it is not UTF-8 text") from None
     done = subprocess.run([sys.executable, "-m", "lab", "env"], cwd=ROOT, capture_output=True, text=True, check=False,
                           env={**environment, "PYTHONPATH": str(ROOT)})  # fmt: skip
     return parse_facts(done.stdout) if done.returncode == 0 else {}
 
 
 def parse_facts(text: str) -> dict[str, str]:
-    """`KEY=value` lines; `#` starts a comment line."""
-    lines = (line.strip() for line in text.splitlines())
-    return {k.strip(): v.strip().strip("\"'") for k, _, v in (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))}
+    """`KEY=value` lines, as a shell reads them: `#` starts a comment line, quotes around a whole value are left out."""
+    lines = (line.strip().removeprefix("export ") for line in text.splitlines())
+    return {k.strip(): _unquoted(v.strip()) for k, _, v in (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))}
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def connections(facts: Mapping[str, str]) -> dict[str, Connection]:
-    """Every connection of the settings, completed by the facts."""
-    declared = (yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}).get("airflow", {}).get("connections") or []
-    base = {c["conn_id"]: _declared(c) for c in declared}
-    return base | {c.id: c for c in _from_facts(facts)} if facts else base
+    """Every connection of the settings, completed by the facts: what a fact says wins, what none says stays."""
+    with _readable_settings():
+        base = {c["conn_id"]: _declared(c) for c in _settings().get("connections") or []}
+    return base | {c.id: _completed(base.get(c.id), c) for c in _from_facts(facts)} if facts else base
+
+
+def _settings() -> dict[str, Any]:
+    return dict((yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}).get("airflow") or {})
+
+
+@contextmanager
+def _readable_settings() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        line = f", line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
+        raise LakeError(
+            "read", str(SETTINGS), f"it is not in the form of Astro's settings ({type(error).__name__}{line})", "See docs/reference/connections.md"
+        ) from None
+
+
+def _completed(base: Connection | None, given: Connection) -> Connection:
+    if base is None:
+        return given
+    return Connection(given.id, given.type, given.host or base.host, given.login or base.login, given.password or base.password,
+                      given.port or base.port, {**base.extra, **given.extra})  # fmt: skip
 
 
 def _declared(entry: Mapping[str, Any]) -> Connection:
@@ -65,7 +95,7 @@ def _from_facts(f: Mapping[str, str]) -> list[Connection]:
     token, secret = (f.get(f"PVE_BOOTSTRAP_TOKEN_{x}") or f.get(f"PVE_TOKEN_{x}", "") for x in ("ID", "SECRET"))
     return [
         Connection("proxmox", "proxmox", f.get("PVE_URL", ""), token, Secret(secret), None, extra(ca=f.get("PVE_CA"))),
-        Connection("lake_host", "ssh", f.get("SSH_HOST", ""), f.get("SSH_USER", ""), Secret(""), int(f.get("SSH_PORT") or 22),
+        Connection("lake_host", "ssh", f.get("SSH_HOST", ""), f.get("SSH_USER", ""), Secret(""), _port(f.get("SSH_PORT")),
                    extra(key_file=f.get("SSH_KEY"), host_key=_host_key(f), no_host_key_check="false")),
         Connection("minio_admin", "minio", endpoint, root, password, None, extra(region=region, ca=ca)),
         Connection("lake_s3", "aws", "", root, password, None,
@@ -74,15 +104,23 @@ def _from_facts(f: Mapping[str, str]) -> list[Connection]:
     ]  # fmt: skip
 
 
+def _port(text: str | None) -> int | None:
+    if text and not (text.isdecimal() and 0 < int(text) < 65536):
+        raise LakeError("read", "the site's facts", f"SSH_PORT is {text!r}, which is no port number")
+    return int(text) if text else None
+
+
 def _host_key(facts: Mapping[str, str]) -> str:
-    path = Path(facts.get("SSH_KNOWN_HOSTS", ""))
+    path, host, port = Path(facts.get("SSH_KNOWN_HOSTS", "")), facts.get("SSH_HOST", ""), facts.get("SSH_PORT") or "22"
     if not path.is_file():
         return ""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        names, _, key = line.partition(" ")
-        if facts.get("SSH_HOST") in names.replace("[", "").replace("]", "").split(","):
-            return " ".join(key.split()[:2])
-    return ""
+    from paramiko.hostkeys import HostKeys, InvalidHostKey  # it reads hashed names too
+
+    try:
+        keys: Mapping[str, Any] = HostKeys(str(path)).lookup(host if port == "22" else f"[{host}]:{port}") or {}
+    except (InvalidHostKey, OSError, ValueError) as error:
+        raise LakeError("read", f"the host keys in {path}", str(error).splitlines()[0], "Make the file with: ssh-keyscan HOST") from None
+    return next((f"{kind} {key.get_base64()}" for kind, key in keys.items()), "")
 
 
 def airflow_environment(facts: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -111,6 +149,7 @@ def command_line_connections() -> Connections:
 
 def pools_and_variables() -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The pools and variables of the settings, in the form that `airflow pools|variables import` reads."""
-    declared = (yaml.safe_load(SETTINGS.read_text(encoding="utf-8")) or {}).get("airflow", {})
-    pools = [{"name": p["pool_name"], "slots": p["pool_slot"], "description": p.get("pool_description", "")} for p in declared.get("pools") or []]
-    return pools, {v["variable_name"]: str(v["variable_value"]) for v in declared.get("variables") or []}
+    with _readable_settings():
+        declared = _settings()
+        pools = [{"name": p["pool_name"], "slots": p["pool_slot"], "description": p.get("pool_description", "")} for p in declared.get("pools") or []]
+        return pools, {v["variable_name"]: str(v["variable_value"]) for v in declared.get("variables") or []}
