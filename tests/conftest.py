@@ -49,6 +49,10 @@ class TestLab(dict[str, str]):
         """Run `./lake lab ARGS --name NAME`: `lab.lab("down")`."""
         return self._run([sys.executable, "-m", "lab", args[0], "--name", self.name, *args[1:]], check=check, timeout=timeout)
 
+    def run(self, *args: str, timeout: float = 120) -> str:
+        """Run any program here, and return what it printed; an exit code other than 0 fails the test."""
+        return self._run(list(args), check=True, timeout=timeout).stdout
+
     def ssh(self, command: str, *, check: bool = True, wait: float = 20, timeout: float = 300, input: str | None = None) -> str:
         """Run a shell command in the VM, as the user `debian` (who may sudo), and return what it printed.
 

@@ -7,6 +7,7 @@ from lab.pve import boot, power
 from lab.pve.config import VmConfig
 from lab.pve.disks import keep_unused
 from lab.pve.errors import ApiError, failed
+from lab.pve.properties import agent_enabled
 from lab.pve.storage import qemu_img
 from lab.pve.vms import Vms
 
@@ -81,7 +82,8 @@ async def rollback(vms: Vms, vmid: int, name: str) -> None:
             nodes = [f"drive-{slot}" for slot in boot.disks(section)]
             await machine.job(f"load-{name}", "snapshot-load", {"tag": name, "vmstate": nodes[0], "devices": nodes})
             await machine.qmp("cont")
-            await set_clock(vms, vmid)
+            if agent_enabled(section.get("agent", "0")):
+                await set_clock(vms, vmid)
 
 
 async def set_clock(vms: Vms, vmid: int) -> None:
