@@ -117,6 +117,8 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("vm.disk.storage", "local lvm", "vm.disk.storage: 'local lvm' is not the name of a Proxmox VE storage."),
         ("spark.output", "s3://datalake/x", "spark.output: 's3://datalake/x' is not a path in a bucket, as s3a://datalake/test-output/."),
         ("spark.output", "s3a://datalake/", "spark.output: 's3a://datalake/' is not a path in a bucket, as s3a://datalake/test-output/."),
+        ("spark.schedule", "every day", "spark.schedule: 'every day' is not a cron expression of five fields, as 0 6 * * *."),
+        ("spark.schedule", "0 6 * *", "spark.schedule: '0 6 * *' is not a cron expression of five fields, as 0 6 * * *."),
         ("spark.image", "", "spark.image: '' is not text that says something."),
         # A path that would break /etc/fstab or a unit
         ("filesystem.mount_point", "mnt/data", f"filesystem.mount_point: 'mnt/data' {PATH}."),
@@ -247,6 +249,11 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (k8s.namespace, k8s.service_account) == ("spark-jobs", "spark-sa")
     assert (k8s.secret.name, k8s.secret.user, k8s.secret.access_key, k8s.secret.secret_key) == ("minio-s3-keys", "spark-user", "access-key", "secret-key")
     assert (spec.spark.schedule, spec.spark.output, spec.spark.bucket) == (None, "s3a://datalake/test-output/", "datalake")
+
+
+@pytest.mark.parametrize("schedule", ["0 6 * * *", "*/15 0-6,22 1 JAN-MAR MON#2", "@daily", None])
+def test_a_schedule_is_cron_or_none(schedule: str | None) -> None:
+    assert LakeSpec.model_validate(changed("spark.schedule", schedule)).spark.schedule == schedule
 
 
 def test_units_are_read_and_shown_again() -> None:
