@@ -126,7 +126,7 @@ def parse_slot(text: str, vmid: int) -> SlotFacts | None:
 
 
 def _explained(error: proxmoxer.ResourceException, call: str) -> LakeError:
-    cause = str(error.status_message or error.content or error.status_code).strip()
+    cause = str(error.content or error.status_message or error.status_code).strip()  # content is the reason phrase, which carries the message
     if error.errors:
         cause += " " + ", ".join(f"{k}: {v}" for k, v in dict(error.errors).items())
     if error.status_code == 401:
