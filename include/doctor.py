@@ -47,7 +47,7 @@ def look(steps: Iterable[Step]) -> list[Finding]:
             findings += step()
         except LakeError as error:
             more = "; nothing more of it was looked at" if name == part else ""
-            findings.append(Finding(name.rpartition("/")[2], error.cause + more, error.remedy))
+            findings.append(Finding(name.rpartition("/")[2], error.cause + more, error.remedy or f"Look at it there, and at the connection {part!r}"))
         except Exception as error:  # something is there, and does not answer as that part would: the others are looked at all the same
             findings.append(Finding(name.rpartition("/")[2], f"its answer makes no sense ({type(error).__name__}: {str(error)[:200]})",
                                     f"Check where the connection {part!r} leads"))  # fmt: skip
@@ -183,7 +183,13 @@ def kubernetes(spec: LakeSpec, clients: Clients, *, probe_pod: bool) -> Iterator
 
     def account() -> Iterator[Finding]:
         what = f"service account {k8s.namespace}/{k8s.service_account}"
-        if clients.kubernetes.service_account(k8s.namespace, k8s.service_account) is None:
+        try:
+            there = clients.kubernetes.service_account(k8s.namespace, k8s.service_account)
+        except LakeError as error:
+            if "forbidden" in error.cause:
+                return  # the rights have said so
+            raise
+        if there is None:
             yield Finding(f"{what}: not there yet; lake_bootstrap makes it")
         else:
             yield from _findings(what, account_problems(clients.kubernetes, k8s.namespace, k8s.service_account))

@@ -46,7 +46,9 @@ def reach(kubernetes: Kubernetes, probe: Probe, host: str, port: int, say: Calla
     kubernetes.call(f"pod {name}", kubernetes.core.create_namespaced_pod, probe.namespace, _pod(name, probe, host, port))
     try:
         _finished(kubernetes, probe, name)
-        return str(kubernetes.call("the probe's log", kubernetes.core.read_namespaced_pod_log, name, probe.namespace) or "").strip()
+        # The client would give the bytes' repr instead of their text.
+        log: Any = kubernetes.call("the probe's log", kubernetes.core.read_namespaced_pod_log, name, probe.namespace, _preload_content=False)
+        return str(log.data.decode(errors="replace")).strip()
     finally:
         with suppress(LakeError):  # what went wrong before matters more; the pod ends by itself
             kubernetes.call(f"pod {name}", kubernetes.core.delete_namespaced_pod, name, probe.namespace, grace_period_seconds=0, absent=(404,))

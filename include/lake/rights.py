@@ -19,9 +19,6 @@ class Right(NamedTuple):
     resource: str
     group: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.verb} {self.resource}"
-
 
 def _rights(group: str, **verbs: str) -> list[Right]:
     return [Right(verb, resource.replace("_", "/"), group) for resource, text in verbs.items() for verb in text.split()]
@@ -48,14 +45,20 @@ def rights(user: str, namespace: str, *, there: bool, denied: Iterable[Right]) -
         missing.insert(0, MAKE_NAMESPACE)
     if no.intersection(ESCALATE):
         missing += [r for r in DRIVER if r in no and r not in missing]
-    return Finding(f"rights of {user} in {namespace}", f"it may not {', '.join(map(str, missing))}" if missing else "", role_lines(user, namespace))
+    lacking = "; ".join(f"{resource}: {', '.join(sorted(verbs))}" for (_, resource), verbs in _by_resource(missing).items())
+    return Finding(f"rights of {user} in {namespace}", f"it lacks {lacking}" if missing else "", role_lines(user, namespace))
+
+
+def _by_resource(some: Iterable[Right]) -> dict[tuple[str, str], set[str]]:
+    kinds: dict[tuple[str, str], set[str]] = {}
+    for right in some:
+        kinds.setdefault((right.group, right.resource), set()).add(right.verb)
+    return kinds
 
 
 def role_lines(user: str, namespace: str) -> str:
     """The command that gives an account all of these rights, in this one namespace, which it makes as well."""
-    kinds: dict[tuple[str, str], set[str]] = {}
-    for right in (*BASE, *DRIVER):
-        kinds.setdefault((right.group, right.resource), set()).add(right.verb)
+    kinds = _by_resource((*BASE, *DRIVER))
     rules = [f'  - {{apiGroups: ["{group}"], resources: [{resource}], verbs: [{", ".join(sorted(verbs))}]}}' for (group, resource), verbs in kinds.items()]
     parts = user.split(":")
     subject = (f"{{kind: ServiceAccount, name: {parts[3]}, namespace: {parts[2]}}}" if user.startswith("system:serviceaccount:") and len(parts) == 4

@@ -44,7 +44,11 @@ class MinioHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether MinIO answers and lets these credentials in."""
-        return _tried(lambda: f"MinIO answers, and has {len(self.get_conn().bucket_names())} buckets")
+        return _tried(lambda: f"MinIO answers, and has {_count(len(self.get_conn().bucket_names()))}")
+
+
+def _count(buckets: int) -> str:
+    return "1 bucket" if buckets == 1 else f"{buckets} buckets"
 
 
 def _tried(look: Callable[[], str]) -> tuple[bool, str]:
