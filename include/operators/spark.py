@@ -6,6 +6,7 @@ would fail the job is looked at before it is submitted. A cleared task submits a
 
 import hashlib
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ class LakeSparkOperator(SparkKubernetesOperator):
 def job_name(ti: Any) -> str:
     """A name of at most 40 characters for one try of one task of one run; never with `-driver` in it."""
     key = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{getattr(ti, 'map_index', -1)}"
-    stem = ti.task_id.split(".")[-1].replace("_", "-").replace("driver", "drv").lower()[:20].strip("-")
+    stem = re.sub(r"[^a-z0-9]+", "-", ti.task_id.split(".")[-1].lower().replace("driver", "drv"))[:20].strip("-")
+    stem = stem if stem[:1].isalpha() else f"job-{stem}".rstrip("-")  # Kubernetes' services begin with a letter
     return f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}-{ti.try_number}"
 
 

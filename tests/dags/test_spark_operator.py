@@ -1,0 +1,280 @@
+"""The Spark operator and its trigger without a cluster: what is submitted, under which name, and what happens at the end."""
+
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.exceptions import AirflowException
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes_asyncio import client
+
+from include.connections import from_environment
+from include.lake.errors import LakeError, Unreachable
+from include.lake.lake import load_lake
+from include.lake.s3a import PREFIX
+from include.lake.spark import Job, Phase, Standing, secret_references
+from include.operators import spark, triggers
+from include.operators.spark import LakeSparkOperator, job_name
+from include.operators.triggers import SparkApplicationTrigger
+
+LAKE = load_lake()
+
+
+class Applications:
+    """The cluster's SparkApplications: what was submitted and deleted; `end` is how a job ends."""
+
+    end: Any = Standing(Phase.DONE, "COMPLETED", "", "driver")
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[dict[str, Any], str, dict[str, str]]] = []
+        self.deleted: list[str] = []
+
+    def submit(self, body: dict[str, Any], name: str, files: dict[str, str]) -> None:
+        self.submitted.append((body, name, files))
+
+    def wait(self, name: str) -> Standing:
+        if isinstance(self.end, Exception):
+            raise self.end
+        end: Standing = self.end
+        return end
+
+    def delete(self, name: str, *, wait: float = 30) -> None:
+        self.deleted.append(name)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Applications:
+    applications = Applications()
+    parts = SimpleNamespace(
+        kubernetes=None, minio=None, connections=from_environment({"AIRFLOW_CONN_MINIO_ADMIN": '{"conn_type": "minio", "host": "http://10.0.0.10:9000/"}'})
+    )
+    monkeypatch.setattr(spark, "clients", lambda say: parts)
+    monkeypatch.setattr(spark, "preflight", lambda *args: None)
+    monkeypatch.setattr(spark, "SparkApplications", lambda *args: applications)
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+    return applications
+
+
+def operator(**more: Any) -> LakeSparkOperator:
+    return LakeSparkOperator(
+        task_id="spark_job", lake=LAKE, job=Job("infra_status.py"), arguments=["--run", 7], states=[{"resource": "a/b", "status": "ok"}], **more
+    )
+
+
+def context(try_number: int = 1) -> dict[str, Any]:
+    return {"ti": SimpleNamespace(dag_id="lake_spark", run_id="manual__x", task_id="spark_job", map_index=-1, try_number=try_number)}
+
+
+def test_a_job_is_submitted_with_the_lakes_own_settings(cluster: Applications) -> None:
+    result = operator(spark_conf={"spark.log.level": "INFO"}).execute(context())
+    ((body, name, files),) = cluster.submitted
+    conf = body["spec"]["sparkConf"]
+    assert (conf[f"{PREFIX}endpoint"], conf[f"{PREFIX}endpoint.region"], conf["spark.log.level"]) == ("http://10.0.0.10:9000", "ap-northeast-2", "INFO")
+    assert body["spec"]["arguments"] == ["--run", "7"]
+    assert body["spec"]["driver"]["serviceAccount"] == "spark-sa"
+    assert {ref for role in secret_references(body).values() for ref in role} == {
+        ("AWS_ACCESS_KEY_ID", "minio-s3-keys", "access-key"), ("AWS_SECRET_ACCESS_KEY", "minio-s3-keys", "secret-key")}  # fmt: skip
+    assert set(files) == {"infra_status.py", "states.json"}
+    assert json.loads(files["states.json"]) == [{"resource": "a/b", "status": "ok"}]
+    assert files["infra_status.py"].startswith('"""')
+    assert result == {"application": name, "state": "COMPLETED"}
+
+
+def test_a_job_that_ended_well_is_cleared_away_and_one_that_did_not_is_kept(cluster: Applications) -> None:
+    name = operator().execute(context())["application"]
+    assert cluster.deleted == [name]
+    cluster.end = LakeError("finish", "the Spark job", "it ended as FAILED: OOMKilled")
+    with pytest.raises(AirflowFailException, match="it ended as FAILED: OOMKilled"):
+        operator().execute(context())
+    assert cluster.deleted == [name]
+
+
+def test_each_try_submits_anew(cluster: Applications) -> None:
+    for number in (1, 2):
+        operator().execute(context(number))
+    (_, first, _), (_, second, _) = cluster.submitted
+    assert first != second
+
+
+def test_what_preflight_finds_is_told_before_anything_is_submitted(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def preflight(kubernetes: Any, minio: Any, body: Any, bucket: str) -> None:
+        asked.append(bucket)
+        raise LakeError("submit", "the Spark job", "1 problem found before it was started\n- there is no secret")
+
+    monkeypatch.setattr(spark, "preflight", preflight)
+    with pytest.raises(AirflowFailException, match="there is no secret"):
+        operator().execute(context())
+    assert asked == ["datalake"]
+    assert not cluster.submitted
+
+
+def test_a_cluster_out_of_reach_is_tried_again(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    def preflight(*args: Any) -> None:
+        raise Unreachable("Kubernetes", "connection refused")
+
+    monkeypatch.setattr(spark, "preflight", preflight)
+    with pytest.raises(AirflowException) as caught:
+        operator().execute(context())
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_job_whose_file_is_not_there_is_told(cluster: Applications) -> None:
+    with pytest.raises(AirflowFailException, match=r"Unable to submit the Spark job nosuch\.py: there is no .*jobs/nosuch\.py\. Name a file in jobs/\."):
+        LakeSparkOperator(task_id="x", lake=LAKE, job=Job("nosuch.py")).execute(context())
+
+
+def test_killed_it_removes_what_it_submitted_and_nothing_before(cluster: Applications) -> None:
+    task = operator()
+    task.on_kill()
+    assert not cluster.deleted
+    cluster.end = LakeError("finish", "it", "killed")
+    with pytest.raises(AirflowFailException):
+        task.execute(context())
+    task.on_kill()
+    assert cluster.deleted == [cluster.submitted[0][1]]
+
+
+def test_deferred_it_waits_without_a_worker_and_ends_the_same(cluster: Applications) -> None:
+    task = operator(deferrable=True)
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(context())
+    name = cluster.submitted[0][1]
+    assert caught.value.method_name == "finish"
+    path, arguments = caught.value.trigger.serialize()
+    assert arguments == {"name": name, "namespace": "spark-jobs", "kubernetes_conn_id": "kubernetes_default"}
+    again = operator(deferrable=True)
+    assert again.finish(context(), {"name": name}) == {"application": name, "state": "COMPLETED"}
+    again.on_kill()
+    assert cluster.deleted == [name, name]
+    assert path == "include.operators.triggers.SparkApplicationTrigger"
+
+
+words = st.text(st.sampled_from("abcXYZ019_-.é driver"), min_size=1, max_size=60)
+
+
+@given(words, words, st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,80}(\.[a-z_]{1,40})?", fullmatch=True), st.integers(-1, 99), st.integers(1, 999))
+def test_a_name_fits_kubernetes_and_the_provider(dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> None:
+    name = job_name(SimpleNamespace(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index, try_number=try_number))
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name), name
+    assert len(name) <= 40
+    assert "-driver" not in name, "the provider would cut it out when it deletes the application"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["r1", "r2"]), st.sampled_from(["t_1", "t_2", "g.t_1"]), st.sampled_from([-1, 0, 1]), st.integers(1, 3)),
+        min_size=2,
+        unique=True,
+    )
+)
+def test_each_try_of_each_task_of_each_run_has_its_own_name(keys: list[tuple[str, str, int, int]]) -> None:
+    names = {job_name(SimpleNamespace(dag_id="d", run_id=r, task_id=t, map_index=m, try_number=n)) for r, t, m, n in keys}
+    assert len(names) == len(keys)
+
+
+# The trigger
+
+
+def test_a_trigger_is_made_again_from_what_is_stored() -> None:
+    from airflow.sdk.module_loading import import_string
+
+    path, arguments = SparkApplicationTrigger("job-1", "spark-jobs", "kubernetes_default").serialize()
+    again = import_string(path)(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+
+
+class Api:
+    """The cluster's API, asynchronous: `looks` are what a look at the application gives, one after the other."""
+
+    def __init__(self, *looks: Any) -> None:
+        self.looks, self.deleted = list(looks), list[Any]()
+
+    async def get_namespaced_custom_object(self, *args: Any) -> Any:
+        look = self.looks.pop(0)
+        if isinstance(look, Exception):
+            raise look
+        return {"metadata": {"name": "job-1"}, "status": {"applicationState": {"state": look}}}
+
+    list_namespaced_custom_object = None
+
+    async def delete_namespaced_custom_object(self, *args: Any, **options: Any) -> None:
+        self.deleted.append((args[-1], options))
+
+    async def delete_collection_namespaced_pod(self, *args: Any, **options: Any) -> None:
+        self.deleted.append(options["label_selector"])
+
+
+class NoEvents:
+    async def __aenter__(self) -> "NoEvents":
+        return self
+
+    async def __aexit__(self, *error: Any) -> None: ...
+
+    def stream(self, *args: Any, **options: Any) -> Any:
+        async def none() -> Any:
+            return
+            yield
+
+        return none()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def trigger(*looks: Any) -> tuple[SparkApplicationTrigger, Api, list[float]]:
+        api, slept = Api(*looks), list[float]()
+
+        @asynccontextmanager
+        async def connection(self: Any) -> Any:
+            yield api
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        monkeypatch.setattr(SparkApplicationTrigger, "_api", connection)
+        monkeypatch.setattr(triggers.client, "CustomObjectsApi", lambda api: api)
+        monkeypatch.setattr(triggers.client, "CoreV1Api", lambda api: api)
+        monkeypatch.setattr(triggers.watch, "Watch", NoEvents)
+        monkeypatch.setattr(triggers.asyncio, "sleep", sleep)
+        return SparkApplicationTrigger("job-1", "spark-jobs", "kubernetes_default"), api, slept
+
+    return trigger
+
+
+def fired(trigger: SparkApplicationTrigger) -> list[Any]:
+    async def run() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("looks", "naps"),
+    [
+        (["COMPLETED"], 0),
+        (["FAILED"], 0),
+        (["", "RUNNING", "UNKNOWN", "COMPLETED"], 0),
+        ([client.ApiException(status=404)], 0),  # removed: the operator will say so
+        ([client.ApiException(status=503), OSError("no route"), TimeoutError(), "RUNNING", "COMPLETED"], 3),
+    ],
+    ids=["completed", "failed", "on the way", "removed", "out of reach for a while"],
+)
+def test_it_fires_once_when_the_application_is_over_or_gone(watched: Any, looks: list[Any], naps: int) -> None:
+    trigger, api, slept = watched(*looks)
+    assert fired(trigger) == [{"name": "job-1"}]
+    assert not api.looks
+    assert slept == [5] * naps
+
+
+def test_killed_by_a_user_it_removes_the_application_and_its_pods(watched: Any) -> None:
+    trigger, api, _ = watched()
+    asyncio.run(trigger.on_kill())
+    assert api.deleted == [("job-1", {"propagation_policy": "Foreground"}), "sparkoperator.k8s.io/app-name=job-1"]
