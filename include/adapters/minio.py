@@ -1,7 +1,6 @@
 """MinIO: S3 through minio-py, and its admin API, which boto3 does not have. Admin calls live here and nowhere else."""
 
 import json
-import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from minio.error import MinioAdminException, MinioException, S3Error
 from minio.minioadmin import _COMMAND
 from minio.versioningconfig import SUSPENDED, VersioningConfig
 
+from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, NotConverged, Unreachable
 from include.lake.resources.bucket import BucketState
@@ -91,9 +91,8 @@ class MinioServer:
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        cause = re.sub(r"^HTTPS?Connection\w*\(.*?\): ", "", str(error).split("(Caused by")[0]).strip("()'\" ")[:200]
         return Unreachable(
-            f"MinIO at {self.endpoint}", cause or type(error).__name__, "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'"
+            f"MinIO at {self.endpoint}", network_cause(error), "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'"
         )
 
     # Buckets

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import proxmoxer
 import requests
 
+from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.resources.vm_disk import FLAGS, SlotFacts, VmDiskState
@@ -139,10 +140,6 @@ def _explained(error: proxmoxer.ResourceException, call: str) -> LakeError:
 
 
 def _network_cause(error: Exception) -> str:
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "its certificate is not signed by a CA known here (set extra.ca of the connection to the CA's file)"
-    for known in ("Connection refused", "No route to host", "timed out", "Name or service not known"):
-        if known in text:
-            return known.lower()
-    return text.splitlines()[0][:200]
+    return network_cause(error)
