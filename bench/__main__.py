@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 
 from bench.report import say
@@ -32,6 +33,8 @@ def main(argv: list[str]) -> int:
 
 
 def _run(name: str, options: list[str]) -> int:
+    # Ended from outside, it still stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         importlib.import_module(f"bench.{name}").main(options)
     except (LakeError, LabError) as error:

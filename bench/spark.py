@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -58,10 +59,16 @@ def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
                         "AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret}  # fmt: skip
     logfile = server.folder / "spark.log"
     with open(logfile, "ab") as log:
-        process = subprocess.Popen([sys.executable, WRITER], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            [sys.executable, WRITER], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        )
     try:
         yield Spark(process, logfile)
     finally:
         assert process.stdin
-        process.stdin.close()
-        process.wait(30)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its JVM may still be trying to reach the store

@@ -23,12 +23,10 @@ def s3a_profile(endpoint: str, region: str) -> dict[str, str]:
         "endpoint": endpoint,
         "endpoint.region": region,
         "path.style.access": "true",
-        "connection.ssl.enabled": "true" if urlsplit(endpoint).scheme == "https" else "false",
         "aws.credentials.provider": PROVIDER,
         "cross.region.access.enabled": "false",  # a wrong region fails in a second instead of being hidden
         "committer.name": "magic",
         "committer.magic.track.commits.in.memory.enabled": "true",
-        "change.detection.mode": "none",  # versions are the bucket's affair; each open would cost a HEAD
     }
     return {PREFIX + k: v for k, v in s3a.items()} | {
         "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
