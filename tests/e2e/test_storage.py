@@ -110,7 +110,7 @@ def test_a_disk_that_carries_anything_is_never_formatted(second: Second, what: s
         "filesystem": f"sudo mkfs.ext4 -q -F -L someones {BY_ID}",
         "swap": f"sudo mkswap {BY_ID} >/dev/null",
     }[what]
-    ssh(made + "; sudo udevadm settle")
+    ssh(f"set -e; sudo udevadm settle; test -e {BY_ID}; {made}; sudo udevadm settle")
     before = ssh(f"sudo dd if={BY_ID} bs=1M count=8 status=none | sha256sum")
     for force in ("", "filesystem/scsi2"):
         code, text = second.apply(IDS[1], force=force)
