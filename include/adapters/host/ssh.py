@@ -5,7 +5,7 @@ import io
 import shlex
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,7 @@ class Guest:
             else:
                 client.load_system_host_keys()
             client.connect(c.host, port=c.port or 22, username=c.login, timeout=CONNECT_TIMEOUT, banner_timeout=CONNECT_TIMEOUT, auth_timeout=CONNECT_TIMEOUT,
-                           pkey=_private_key(c), key_filename=c.option("key_file") or None, password=c.password.reveal() or None,
-                           allow_agent=not c.option("key_file"), look_for_keys=not c.option("key_file"))  # fmt: skip
+                           pkey=(key := _private_key(c)), password=c.password.reveal() or None, allow_agent=key is None, look_for_keys=key is None)  # fmt: skip
             transport = client.get_transport()
             assert transport is not None
             transport.set_keepalive(15)
@@ -114,7 +113,10 @@ class Guest:
     def _pin(self, client: paramiko.SSHClient, line: str) -> None:
         kind, blob = line.split()[-2:] if len(line.split()) >= 2 else ("ssh-ed25519", line)
         name = self._connection.host if (self._connection.port or 22) == 22 else f"[{self._connection.host}]:{self._connection.port}"
-        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {blob}")
+        try:
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {kind} {blob}")
+        except (paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
+            entry = None
         if entry is None or entry.key is None:
             raise LakeError(
                 "read", "the connection 'lake_host'", "its host_key is not a public key", "Put there what ssh-keyscan prints, as 'ssh-ed25519 AAAA…'"
@@ -178,16 +180,23 @@ class Guest:
 
 
 def _private_key(connection: Connection) -> paramiko.PKey | None:
-    text = connection.option("private_key")
-    if not text:
+    """The key in `extra.private_key`, else in the file that `extra.key_file` names. Read here: paramiko would tell a refused key as an unreadable one."""
+    text, file = connection.option("private_key"), connection.option("key_file")
+    if not text and not file:
         return None
+    try:
+        text = text or Path(file).expanduser().read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or "it is no text"
+        raise LakeError("read", f"the key file {file}", cause, f"Check key_file of the connection {connection.id!r}") from None
+    passphrase = connection.option("private_key_passphrase") or connection.password.reveal() or None
     kinds: Any = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
     for kind in kinds:
-        try:
-            return kind.from_private_key(io.StringIO(text))  # type: ignore[no-any-return]
-        except paramiko.SSHException:
-            continue
-    raise LakeError("read", "the connection 'lake_host'", "its private_key is no OpenSSH private key without passphrase")
+        with suppress(paramiko.SSHException, ValueError):
+            return kind.from_private_key(io.StringIO(text), passphrase)  # type: ignore[no-any-return]
+    raise LakeError(
+        "read", f"the connection {connection.id!r}", f"its {'key_file' if file else 'private_key'} is no OpenSSH private key, or its passphrase is another"
+    )
 
 
 def _compressed(source: Path) -> Iterator[bytes]:
