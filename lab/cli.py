@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         sub.set_defaults(run=run)
         if name == "up":
             sub.add_argument("--no-k8s", action="store_true", help="only the Proxmox stand-in and the VM")
-            sub.add_argument("--snapshot", action="store_true", help="take the VM's snapshot `fresh`, for `reset`")
+            sub.add_argument("--snapshot", action="store_true", help="keep the new VM as its snapshot `fresh`, for `reset`")
         if name == "ssh":
             sub.add_argument("args", nargs=argparse.REMAINDER, help="a command to run there")
         if name == "status":
@@ -67,12 +67,10 @@ def up(args: argparse.Namespace) -> int:
         net.up(lab)
         # Two builds side by side would fight for the cores: the VM's image first, and the VM boots while Kubernetes is built.
         build_image()
-        work: list[tuple[str, Callable[[], None]]] = [("VM", lambda: vm.up(lab))]
+        work: list[tuple[str, Callable[[], None]]] = [("VM", lambda: vm.up(lab, snapshot=args.snapshot))]
         if not args.no_k8s:
             work.append(("Kubernetes", lambda: k8s.up(lab)))
         _side_by_side(work)
-        if args.snapshot:
-            vm.snapshot(lab)
     say(f"lab {lab.name} is ready. Credentials: ./lake lab env" + ("" if lab.name == "demo" else f" --name {lab.name}"))
     return 0
 
@@ -120,7 +118,7 @@ def destroy(args: argparse.Namespace) -> int:
             shutil.rmtree(lab.state)
         if not any(lab.state.parent.iterdir()):
             lab.state.parent.rmdir()
-    else:
+    else:  # its state was removed by hand
         k8s.down(lab)
         net.down(lab)
     forget_lab(lab)
@@ -142,9 +140,8 @@ def reset(args: argparse.Namespace) -> int:
 def status(args: argparse.Namespace) -> int:
     """Say what runs. Exit code 0: all of it; 3: not all."""
     lab = find_lab(args.name)
-    machines = [json.loads(p.read_text()) for p in (lab.state / "pve" / "run").glob("*/qemu.pid")] if lab.state.exists() else []
     facts = {"lab": lab.name, "state": str(lab.state) if lab.state.exists() else None, "proxmox": bool(vm.daemon(lab).pid()),
-             "vm_process": bool(machines), "ssh": vm.ssh_answers(lab) if net.exists(lab.netns) else False,
+             "vm_process": bool(vm.machines(lab)), "ssh": vm.ssh_answers(lab) if net.exists(lab.netns) else False,
              "kubernetes": k8s.answers(lab), "logs": str(lab.logs)}  # fmt: skip
     if args.json:
         print(json.dumps(facts))
@@ -189,7 +186,7 @@ def env(args: argparse.Namespace) -> int:
     """Print what any client needs, as KEY=value lines."""
     lab = find_lab(args.name)
     if not (lab.secrets / "tokens.json").exists():
-        raise LabError("read", f"the lab {lab.name!r}", "it was never started", "Run: ./lake lab up")
+        raise LabError("read", f"the lab {lab.name!r}", "it was never started", _up_command(args.name))
     for key, value in facts(lab).items():
         print(f"{key}={value}")
     return 0
@@ -216,8 +213,12 @@ def ssh(args: argparse.Namespace) -> int:
 def _running(name: str) -> Lab:
     lab = find_lab(name)
     if not vm.daemon(lab).pid():
-        raise LabError("use", f"the lab {name!r}", "it is not running", "Run: ./lake lab up" + ("" if name == "demo" else f" --name {name}"))
+        raise LabError("use", f"the lab {name!r}", "it is not running", _up_command(name))
     return lab
+
+
+def _up_command(name: str) -> str:
+    return "Run: ./lake lab up" + ("" if name == "demo" else f" --name {name}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import net
+from lab import net, vm
 from lab.site import CACHE, Lab
 
 MEMORY_GIB, DISK_GIB, WARM_DISK_GIB = 8, 30, 6
@@ -34,7 +34,7 @@ def examine(lab: Lab) -> Iterator[Finding]:
     """Look at everything a lab needs; changes nothing."""
     root = os.geteuid() == 0
     yield Finding("root", "" if root else "namespaces, bridges and taps need root", "Run as root (sudo ./lake lab up)")
-    yield _memory()
+    yield _memory(lab)
     yield _disk()
     missing = missing_packages()
     yield Finding(
@@ -48,7 +48,9 @@ def examine(lab: Lab) -> Iterator[Finding]:
     yield _network(lab)
 
 
-def _memory() -> Finding:
+def _memory(lab: Lab) -> Finding:
+    if vm.machines(lab):
+        return Finding("memory")  # the lab has taken it already
     fields = dict(line.split(":")[:2] for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(fields["MemAvailable"].split()[0]) / 2**20
     problem = "" if free >= MEMORY_GIB else f"{free:.1f} GiB are free, {MEMORY_GIB} GiB are needed"

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from lab.run import sh
+from lab.run import end, sh
 from lab.site import Lab
 
 BRIDGE = "vmbr0"
@@ -16,7 +16,10 @@ def exists(netns: str) -> bool:
 
 
 def up(lab: Lab) -> None:
-    """Make the namespace, its bridge (which is the Proxmox host's address) and the bastion's wire, unless they are there."""
+    """Make the namespace, its bridge (which is the Proxmox host's address) and the bastion's wire, unless they are there.
+
+    What is left of a namespace that lost its wire goes, with the processes in it: they could not be reached any more.
+    """
     if exists(lab.netns) and _has_address(lab):
         return
     down(lab)
@@ -41,9 +44,11 @@ def attach(lab: Lab, netns: str, address: str) -> None:
 
 
 def down(lab: Lab) -> None:
-    """Take the lab's namespaces and its wire away. Their taps and bridges go with them."""
+    """Take the lab's namespaces and its wire away, and what still runs in them. Their taps and bridges go with them."""
     for netns in (lab.node_netns, lab.netns):
         if exists(netns):
+            for pid in sh("ip", "netns", "pids", netns).split():
+                end(int(pid), 2)
             sh("ip", "netns", "del", netns)
     if lab.bastion_link in _links():
         subprocess.run(["ip", "link", "del", lab.bastion_link], check=False, capture_output=True)

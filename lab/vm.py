@@ -2,10 +2,13 @@
 
 import base64
 import json
+import shutil
 import socket
+import subprocess
 import sys
 import time
 import urllib.parse
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -71,8 +74,8 @@ def start_pve(lab: Lab) -> None:
     _until(lambda: _open(lab.pve, 8006), 20, "the Proxmox stand-in", process.tail)
 
 
-def up(lab: Lab) -> None:
-    """Make VM 100 if it is not there, start it, and wait until SSH answers."""
+def up(lab: Lab, *, snapshot: bool = False) -> None:
+    """Make VM 100 if it is not there, start it, and wait until SSH answers. With `snapshot` a new one is kept as `fresh`, for `reset`."""
     start_pve(lab)
     api, path = Api(lab), f"/nodes/{NODE}/qemu/{VMID}"
     if VMID not in {v["vmid"] for v in api.call("GET", f"/nodes/{NODE}/qemu")}:
@@ -84,17 +87,26 @@ def up(lab: Lab) -> None:
     elif status["qmpstatus"] == "paused":
         api.task("POST", path + "/status/resume")
     console = lab.state / "pve" / "run" / str(VMID) / "console.log"
-    _until(lambda: ssh_answers(lab), 240, "the VM's SSH", lambda: console.read_text(errors="replace")[-300:] if console.exists() else "")
+    _until(lambda: ssh_answers(lab), 420, "the VM's SSH", lambda: console.read_text(errors="replace")[-300:] if console.exists() else "")
     say(f"VM {VMID} (datalake) answers SSH at {lab.vm} after {time.monotonic() - begun:.0f} s")
+    if snapshot and not _fresh(api):
+        _take_fresh(lab, api)
+    _untouched(lab).unlink(missing_ok=True)
+
+
+def _untouched(lab: Lab) -> Path:
+    return lab.state / "untouched"  # there from the making of the VM to the end of its first `up`
 
 
 def _create(lab: Lab, api: Api) -> None:
     say(f"making VM {VMID} (datalake)")
+    _untouched(lab).touch()
     credential = lab.secrets / "host-key.credential"
     host_key = base64.b64encode((lab.secrets / "host_ed25519").read_bytes()).decode()
     keys.write(credential, f"io.systemd.credential.binary:ssh.hostkey={host_key}")
     image = build()
-    args = f"-kernel {image.kernel} -initrd {image.initrd} -append '{BOOT_ARGS}' -smbios type=11,path={credential}"
+    kernel, initrd = (_own(lab, file) for file in (image.kernel, image.initrd))
+    args = f"-kernel {kernel} -initrd {initrd} -append '{BOOT_ARGS}' -smbios type=11,path={credential}"
     api.task("POST", f"/nodes/{NODE}/qemu", vmid=VMID, name="datalake", memory=2048, cores=2, cpu="x86-64-v3", scsihw="virtio-scsi-single",
              hotplug="disk,network", agent="1", ostype="l26", net0=f"virtio=BC:24:11:00:{lab.subnet:02X}:10,bridge={net.BRIDGE}",
              scsi0=f"{STORAGE}:0,import-from=local:import/{image.disk.name},discard=on,iothread=1,ssd=1", boot="order=scsi0",
@@ -102,9 +114,21 @@ def _create(lab: Lab, api: Api) -> None:
              sshkeys=urllib.parse.quote((lab.secrets / "id_ed25519.pub").read_text().strip(), safe=""))  # fmt: skip
 
 
+def _own(lab: Lab, file: Path) -> Path:
+    """A file of the build cache as the lab's own: the cache lets it go when the image changes, and the VM still boots from it."""
+    mine = lab.state / "boot" / file.name
+    mine.parent.mkdir(mode=0o700, exist_ok=True)
+    mine.unlink(missing_ok=True)
+    try:
+        mine.hardlink_to(file)
+    except OSError:  # the cache is on another disk
+        shutil.copy(file, mine)
+    return mine
+
+
 def ssh_command(lab: Lab) -> list[str]:
     """The command line that goes into the VM; the host's key is known and checked."""
-    return ["ssh", "-i", str(lab.secrets / "id_ed25519"), "-o", f"UserKnownHostsFile={lab.secrets / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes",
+    return ["ssh", "-F", "none", "-i", str(lab.secrets / "id_ed25519"), "-o", f"UserKnownHostsFile={lab.secrets / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes",
             "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", f"{SSH_USER}@{lab.vm}"]  # fmt: skip
 
 
@@ -120,7 +144,8 @@ def ssh_answers(lab: Lab) -> bool:
 
 def down(lab: Lab) -> None:
     """Shut the VMs down, the guests first asked, then stop the stand-in."""
-    if daemon(lab).pid() and net.exists(lab.netns):
+    if net.exists(lab.netns) and (daemon(lab).pid() or machines(lab)):
+        start_pve(lab)
         api = Api(lab)
         try:
             for row in api.call("GET", f"/nodes/{NODE}/qemu"):
@@ -132,28 +157,41 @@ def down(lab: Lab) -> None:
     kill_machines(lab)
 
 
+def machines(lab: Lab) -> list[int]:
+    """The process ids of the lab's running VMs."""
+    known = [json.loads(file.read_text()) for file in (lab.state / "pve" / "run").glob("*/qemu.pid")]
+    return [k["pid"] for k in known if start_time(k["pid"]) == k["start"]]
+
+
 def kill_machines(lab: Lab) -> None:
     """End every QEMU process of the lab."""
-    for file in (lab.state / "pve" / "run").glob("*/qemu.pid"):
-        known = json.loads(file.read_text())
-        if start_time(known["pid"]) == known["start"]:
-            end(known["pid"], 2)
-        file.unlink(missing_ok=True)
+    for pid in machines(lab):
+        end(pid, 2)
+
+
+def _fresh(api: Api) -> bool:
+    return any(s["name"] == "fresh" for s in api.call("GET", f"/nodes/{NODE}/qemu/{VMID}/snapshot"))
+
+
+def _take_fresh(lab: Lab, api: Api) -> None:
+    if not _untouched(lab).exists():
+        raise LabError("take", f"the snapshot 'fresh' of the lab {lab.name!r}", "its VM is not new any more",
+                       f"Start over: ./lake lab destroy --name {lab.name}, then lab up --snapshot")  # fmt: skip
+    # SSH answers before the last services have started: what they do would be done again after each reset.
+    subprocess.run([*ssh_command(lab), "systemctl", "is-system-running", "--wait"], capture_output=True, timeout=240, check=False)
+    api.task("POST", f"/nodes/{NODE}/qemu/{VMID}/snapshot", snapname="fresh", vmstate=1)
 
 
 def reset(lab: Lab) -> None:
-    """Take the VM back to its snapshot `fresh`, which is taken when there is none yet."""
-    api, path = Api(lab), f"/nodes/{NODE}/qemu/{VMID}/snapshot"
-    if any(s["name"] == "fresh" for s in api.call("GET", path)):
-        api.task("POST", f"{path}/fresh/rollback")
+    """Take the VM back to its snapshot `fresh`: running, its disks as they were, the clock right, other disks removed."""
+    api, path = Api(lab), f"/nodes/{NODE}/qemu/{VMID}"
+    if not _fresh(api):
+        raise LabError("reset", f"the lab {lab.name!r}", "it has no snapshot 'fresh'",
+                       f"Start over: ./lake lab destroy --name {lab.name}, then lab up --snapshot")  # fmt: skip
+    api.task("POST", f"{path}/snapshot/fresh/rollback")
+    if unused := [key for key in api.call("GET", f"{path}/config") if key.startswith("unused")]:
+        api.call("PUT", f"{path}/config", delete=",".join(unused))
     _until(lambda: ssh_answers(lab), 60, "the VM's SSH", str)
-
-
-def snapshot(lab: Lab) -> None:
-    """Take the snapshot `fresh`, with memory, unless there is one."""
-    api, path = Api(lab), f"/nodes/{NODE}/qemu/{VMID}/snapshot"
-    if not any(s["name"] == "fresh" for s in api.call("GET", path)):
-        api.task("POST", path, snapname="fresh", vmstate=1)
 
 
 def _open(host: str, port: int) -> bool:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,12 @@ class TestLab(dict[str, str]):
     def lab(self, *args: str, check: bool = True, timeout: float = 570) -> subprocess.CompletedProcess[str]:
         """Run `./lake lab ARGS --name NAME`: `lab.lab("down")`."""
         return self._run([sys.executable, "-m", "lab", args[0], "--name", self.name, *args[1:]], check=check, timeout=timeout)
+
+    def up(self, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Start the lab, or whatever of it does not run."""
+        further = os.environ.get("HOMELAKE_TEST_LAB_UP", "").split()
+        command = [sys.executable, "-m", "lab", "up", "--name", self.name, "--snapshot", *further]
+        return subprocess.run(command, cwd=ROOT, env=self.environment(), timeout=UP_TIMEOUT, check=False, text=True, **options)
 
     def run(self, *args: str, timeout: float = 120) -> str:
         """Run any program here, and return what it printed; an exit code other than 0 fails the test."""
@@ -110,11 +117,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[TestLab]:
     name = os.environ.get("HOMELAKE_TEST_LAB", "test")
     with tempfile.TemporaryDirectory(prefix="hl-") as folder:
         lab = TestLab(name, Path(folder))
-        further = os.environ.get("HOMELAKE_TEST_LAB_UP", "").split()
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             print(f"\nstarting the lab {name}", file=sys.stderr, flush=True)
-            up = subprocess.run([sys.executable, "-m", "lab", "up", "--name", name, "--snapshot", *further], cwd=ROOT, env=lab.environment(),
-                                timeout=UP_TIMEOUT, check=False)  # fmt: skip
+            up = lab.up()
         if up.returncode:
             pytest.fail(f"Unable to start the lab {name}: lab up exited with {up.returncode}; what it said stands above.", pytrace=False)
         lab.read_facts()

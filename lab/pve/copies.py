@@ -84,8 +84,8 @@ async def destroy(vms: Vms, vmid: int, *, unreferenced: bool) -> None:
             if await vms.storages.clones(volume):
                 raise failed(f"base volume '{volume}' is still in use by linked cloned")
         vms.forget(vmid, config)
-        for row in await vms.storages.content("local-lvm", vmid=vmid) if unreferenced else ():
-            vms.storages.free(str(row["volid"]))
+        for volume in vms.storages.owned(vmid) if unreferenced else ():
+            vms.storages.free(volume)
 
 
 def clone_source(vms: Vms, who: Who, vmid: int, wanted: dict[str, Any]) -> tuple[dict[str, str], bool]:
@@ -129,8 +129,8 @@ async def clone(vms: Vms, who: Who, vmid: int, newid: int, wanted: dict[str, Any
             del config.current["lock"]
             vms.files.write(newid, config)
     except BaseException as error:
-        for row in await vms.storages.content("local-lvm", vmid=newid):
-            vms.storages.free(str(row["volid"]))
+        for volume in vms.storages.owned(newid):
+            vms.storages.free(volume)
         vms.files.remove(newid)
         if isinstance(error, Exception):
             raise failed(f"clone failed: {error}") from None

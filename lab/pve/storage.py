@@ -109,6 +109,11 @@ class Storages:
         """Remove a volume."""
         self.path(volid).unlink(missing_ok=True)
 
+    def owned(self, vmid: int) -> list[str]:
+        """The volumes that belong to a VM by their name."""
+        names = [p.stem for p in sorted((self.folder / "local-lvm").glob(f"*-{vmid}-*.qcow2"))]
+        return [f"local-lvm:{n}" for n in names if owner(f"local-lvm:{n}") == vmid]
+
     async def info(self, volid: str) -> tuple[int, str | None]:
         """A volume's virtual size in bytes, and the base volume it is a linked clone of."""
         path = self.path(volid)

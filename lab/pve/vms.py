@@ -49,7 +49,9 @@ class Vms:
         for vmid in self.files.ids():
             config = self.files.read(vmid)
             if config.current.get("lock") in ("create", "clone"):
-                self.forget(vmid, config)
+                for volume in self.storages.owned(vmid):
+                    self.storages.free(volume)
+                self.files.remove(vmid)
             elif config.current.pop("lock", None):
                 self.files.write(vmid, config)
 
