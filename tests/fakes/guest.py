@@ -1,7 +1,9 @@
 """A VM in memory: one disk, one mount point, accounts, programs, one service."""
 
+import re
 from dataclasses import replace
 
+from include.connections import Connection, secret_of
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.resources.account import AccountState
 from include.lake.resources.binary import Source
@@ -25,10 +27,12 @@ class FakeGuest(Fake):
         self.mounts: dict[str, str] = {}
         self.protected: set[str] = set()
         self.bare: dict[str, int] = {}
-        self.accounts: dict[str, AccountState] = {}
+        self.accounts: dict[str, AccountState] = {}  # `owns_data` is kept in `owners`
+        self.owners: dict[str, str] = {}  # mounted directory → the account it belongs to
         self.sources: dict[str, tuple[str, bytes, str]] = {}  # source → sha256, head, what it says
         self.built: set[str] = set()
         self.staged: dict[str, str] = {}  # sha256 → what it says
+        self.by_hand: dict[str, str] = {}  # the same, of what someone else put in place
         self.links: dict[str, str] = {}
         self.services: dict[str, ServiceState] = {}
         self.looping: str | None = None
@@ -41,13 +45,20 @@ class FakeGuest(Fake):
             raise Unreachable(f"the disk of {slot}", "it is not there")
         return DeviceFacts(f"/dev/{slot}", *self.disks[slot])
 
+    def _disk(self, path: str) -> tuple[tuple[str, ...], FilesystemState | None]:
+        if path[5:] not in self.disks:
+            raise LakeError("open", path, "it is not there")
+        return self.disks[path[5:]]
+
     @writing
     def make_filesystem(self, path: str, state: FilesystemState, *, again: bool) -> None:
         self.half_make_filesystem(path, state, again=again)
         self._set(path, replace(state, fills_device=True))
 
     def half_make_filesystem(self, path: str, state: FilesystemState, *, again: bool) -> None:
-        signatures, found = self.disks[path[5:]]
+        if state.type != "ext4":
+            raise LakeError("make", f"a filesystem of type {state.type}", "only ext4 is supported")
+        signatures, found = self._disk(path)
         if again:
             if not found or (found.uuid, found.label) != (state.uuid, MAKING):
                 raise Refused("format", path, "it does not carry what was begun")
@@ -60,8 +71,9 @@ class FakeGuest(Fake):
 
     @writing
     def grow_filesystem(self, path: str) -> None:
-        state = self.disks[path[5:]][1]
-        assert state
+        state = self._disk(path)[1]
+        if not state or state.type != "ext4":
+            raise LakeError("grow", path, "it carries no ext4")
         self._set(path, replace(state, fills_device=True))
 
     def mount_facts(self, target: str) -> MountFacts:
@@ -77,34 +89,56 @@ class FakeGuest(Fake):
 
     @writing
     def mount(self, target: str) -> None:
-        self.mounts[target] = self.fstab[target][0]
+        uuid = self.fstab[target][0] if target in self.fstab else None
+        if uuid not in {state.uuid for _, state in self.disks.values() if state}:
+            raise LakeError("mount", target, f"there is no filesystem {uuid}" if uuid else "/etc/fstab has no line for it")
+        self.mounts[target] = uuid
 
     # Accounts
 
     def account(self, name: str, data_dir: str) -> AccountState | None:
-        return self.accounts.get(name)
+        owns = data_dir in self.mounts and self.owners.get(data_dir) == name
+        return replace(self.accounts[name], owns_data=owns) if name in self.accounts else None
 
     @writing
     def add_account(self, name: str) -> None:
-        assert name not in self.accounts
-        self.accounts[name] = AccountState(system=True, login=False, owns_data=False)
+        if name in self.accounts:
+            raise LakeError("add", f"account {name}", "it is there already")
+        self.accounts[name] = AccountState(system=True, login=False)
+
+    def _account(self, name: str) -> AccountState:
+        if name not in self.accounts:
+            raise LakeError("change", f"account {name}", "there is none")
+        return self.accounts[name]
 
     @writing
     def close_login(self, name: str) -> None:
-        self.accounts[name] = replace(self.accounts[name], login=False)
+        self.accounts[name] = replace(self._account(name), login=False)
 
     @writing
     def give_data(self, name: str, data_dir: str) -> None:
-        self.accounts[name] = replace(self.accounts[name], owns_data=True)
+        self._account(name)
+        if data_dir not in self.mounts:
+            raise LakeError("give", data_dir, "it is not mounted")
+        self.owners[data_dir] = name
 
     # Programs
 
+    def _source(self, source: Source) -> tuple[str, bytes, str]:
+        if str(source) not in self.sources:
+            raise LakeError("read", str(source), "it is not there")
+        return self.sources[str(source)]
+
     def digest(self, source: Source, machine: str) -> str | None:
-        sha256 = self.sources[str(source)][0]
+        if source.url:
+            return source.sha256
+        sha256 = self._source(source)[0]
         return sha256 if sha256 in self.built or source.file else None
 
     def fetch(self, source: Source, machine: str) -> tuple[str, bytes]:
-        sha256, head, _ = self.sources[str(source)]
+        sha256, head, _ = self._source(source)
+        if source.url and source.sha256 != sha256:
+            raise LakeError("fetch", source.url, "it has another SHA-256")
         self.built.add(sha256)
         return sha256, head
 
@@ -116,10 +150,17 @@ class FakeGuest(Fake):
 
     @writing
     def stage(self, name: str, source: Source, sha256: str) -> None:
+        if self._source(source)[0] != sha256:
+            raise LakeError("stage", name, "it has another SHA-256")
         self.staged[sha256] = self.sources[str(source)][2]
 
-    def try_out(self, name: str, sha256: str) -> str:
+    def _staged(self, name: str, sha256: str) -> str:
+        if sha256 not in self.staged:
+            raise LakeError("use", f"the program {name}", f"{sha256} was never staged")
         return self.staged[sha256]
+
+    def try_out(self, name: str, sha256: str) -> str:
+        return self._staged(name, sha256)
 
     @writing
     def discard(self, name: str, sha256: str) -> None:
@@ -128,21 +169,29 @@ class FakeGuest(Fake):
 
     @writing
     def switch(self, name: str, sha256: str) -> None:
-        assert sha256 in self.staged, "what was never staged cannot be put in place"
-        if name in self.services and self.services[name].serving:
+        self._staged(name, sha256)
+        if (before := self.links.get(name)) in self.by_hand:
+            self.staged[before] = self.by_hand.pop(before)
+        if before != sha256 and name in self.services and self.services[name].serving:
             self.services[name] = replace(self.services[name], current=False)
         self.links[name] = sha256
 
     # Services
 
     def secret(self, ref: SecretRef) -> Secret:
-        return self.credentials
+        def connections(conn_id: str) -> Connection:
+            if conn_id != "minio_admin":
+                raise LakeError("find", f"the connection {conn_id!r}", "it is not configured")
+            user, _, password = self.credentials.reveal().partition(":")
+            return Connection(conn_id, "minio", login=user, password=Secret(password))
+
+        return secret_of(connections, ref)
 
     def service(self, name: str, port: int) -> ServiceState | None:
         return self.services.get(name)
 
     def _service(self, name: str) -> ServiceState:
-        return self.services.get(name) or ServiceState(None, (), Secret(":"), enabled=False, current=True, serving=False)
+        return self.services.get(name) or ServiceState(None, None, Secret(":"), enabled=False, current=True, serving=False)
 
     @writing
     def write_unit(self, name: str, text: str) -> None:
@@ -151,17 +200,33 @@ class FakeGuest(Fake):
 
     @writing
     def write_environment(self, name: str, group: str, lines: tuple[str, ...], credentials: Secret) -> None:
+        if group not in self.accounts:
+            raise LakeError("write", f"the settings of {name}", f"there is no group {group}")
         s = self._service(name)
-        self.services[name] = replace(s, environment=lines, credentials=credentials, current=not s.serving)
+        same = (s.environment, s.credentials) == (lines, credentials)
+        self.services[name] = replace(s, environment=lines, credentials=credentials, current=not s.serving or (s.current and same))
+
+    def _unit(self, name: str) -> ServiceState:
+        if not self._service(name).unit:
+            raise LakeError("use", f"the service {name}", "it has no unit")
+        return self.services[name]
 
     @writing
     def enable(self, name: str) -> None:
-        self.services[name] = replace(self.services[name], enabled=True)
+        self.services[name] = replace(self._unit(name), enabled=True)
 
     @writing
     def restart(self, name: str) -> None:
-        self.services[name] = replace(self.services[name], current=True, serving=self.looping is None)
+        self.services[name] = replace(self._unit(name), current=True, serving=self._hindrance(name) is None)
+
+    def _hindrance(self, name: str) -> str | None:
+        """What keeps the service from running."""
+        mounts = re.findall(r"^ConditionPathIsMountPoint=(.+)$", self._service(name).unit or "", re.MULTILINE)
+        if any(m not in self.mounts for m in mounts):
+            return "its data directory is not a mount point"
+        journal = self.looping if name in self.links else f"/usr/local/bin/{name}: No such file"
+        return f"it restarts in a loop. Its journal ends with:\n{journal}" if journal is not None else None
 
     def wait_serving(self, name: str, port: int) -> None:
-        if self.looping is not None:
-            raise LakeError("start", f"the service {name}", f"it restarts in a loop. Its journal ends with:\n{self.looping}")
+        if not self._service(name).serving:
+            raise LakeError("start", f"the service {name}", self._hindrance(name) or "it was not started")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from include.lake.errors import LakeError
 from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service_account import ServiceAccountState
@@ -11,7 +12,7 @@ from tests.fakes.minio import FakeMinio
 
 
 class FakeKubernetes(Fake):
-    """Namespaces, service accounts and secrets."""
+    """Namespaces, and in them service accounts and secrets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,12 +25,18 @@ class FakeKubernetes(Fake):
 
     @writing
     def make_namespace(self, name: str) -> None:
-        self.namespaces[name] = NamespaceState()
+        self.namespaces.setdefault(name, NamespaceState())
+
+    def _inside(self, namespace: str) -> None:
+        state = self.namespaces.get(namespace)
+        if not state or not state.active:
+            raise LakeError("use", f"namespace {namespace} in Kubernetes", "it is being deleted" if state else "there is none")
 
     def service_account(self, namespace: str, name: str) -> ServiceAccountState | None:
         return self.accounts.get((namespace, name))
 
     def _account(self, namespace: str, name: str) -> ServiceAccountState:
+        self._inside(namespace)
         return self.accounts.get((namespace, name)) or ServiceAccountState(exists=False, rules=frozenset(), bound=False)
 
     @writing
@@ -49,20 +56,23 @@ class FakeKubernetes(Fake):
 
     @writing
     def write_secret(self, namespace: str, name: str, values: dict[str, Secret]) -> None:
+        self._inside(namespace)
         self.secrets[namespace, name] = {**self.secrets.get((namespace, name), {}), **values}
 
 
 class FakeKeyPairs(FakeKubernetes, FakeMinio):
     """Both, as one client: the writes of the two are counted in one row, so that a kill may fall between them."""
 
-    def __init__(self) -> None:
-        FakeKubernetes.__init__(self)
-        minio = FakeMinio()
-        self.buckets, self.policies, self.users, self.access_keys = minio.buckets, minio.policies, minio.users, minio.access_keys
-        self.owners_pair: Pair | None = None
+    def __init__(self, kubernetes: FakeKubernetes | None = None, minio: FakeMinio | None = None) -> None:
+        Fake.__init__(self)
+        for part in (kubernetes or FakeKubernetes(), minio or FakeMinio()):  # what they hold is shared
+            self.__dict__.update({name: held for name, held in vars(part).items() if name not in vars(self)})
+        self.owners_pair: Pair | LakeError | None = None
         self.made = 0
 
     def given(self, user: str) -> Pair | None:
+        if isinstance(self.owners_pair, LakeError):
+            raise self.owners_pair
         return self.owners_pair
 
     def new_pair(self) -> Pair:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from include.lake.errors import LakeError
 from include.lake.resources.bucket import BucketState
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
@@ -11,7 +12,7 @@ from tests.fakes.base import Fake, writing
 
 
 class FakeMinio(Fake):
-    """Buckets, policies, users and access keys by name."""
+    """Buckets, policies, users and access keys by name. `disabled` are access keys that were switched off."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,29 +20,37 @@ class FakeMinio(Fake):
         self.policies: dict[str, dict[str, Any]] = {}
         self.users: dict[str, UserState] = {}
         self.access_keys: dict[str, tuple[str, Pair]] = {}
+        self.disabled: set[str] = set()
 
     def bucket(self, name: str) -> BucketState | None:
         return self.buckets.get(name)
 
     @writing
     def make_bucket(self, name: str, *, object_lock: bool) -> None:
-        assert name not in self.buckets
+        if name in self.buckets:
+            raise LakeError("use", f"bucket {name} in MinIO", "you already own it")
         self.buckets[name] = BucketState(object_lock, object_lock)
 
     @writing
     def set_versioning(self, name: str, *, on: bool) -> None:
-        assert on or not self.buckets[name].object_lock
-        self.buckets[name] = replace(self.buckets[name], versioning=on)
+        bucket = self.buckets.get(name)
+        if not bucket:
+            return  # MinIO says nothing, and makes nothing
+        if bucket.object_lock and not on:
+            raise LakeError("use", f"bucket {name} in MinIO", "with object lock versioning cannot be suspended")
+        self.buckets[name] = replace(bucket, versioning=on)
 
     @writing
     def set_quota(self, name: str, quota: Size) -> None:
-        self.buckets[name] = replace(self.buckets[name], quota=quota)
+        self.buckets[name] = replace(_known(self.buckets, name, "bucket"), quota=quota)
 
     def policy(self, name: str) -> dict[str, Any] | None:
         return self.policies.get(name)
 
     @writing
     def put_policy(self, name: str, document: dict[str, Any]) -> None:
+        if not document.get("Version") or not document.get("Statement"):
+            raise LakeError("use", f"policy {name} in MinIO", "it is malformed")
         self.policies[name] = document
 
     def user(self, name: str) -> UserState | None:
@@ -49,23 +58,39 @@ class FakeMinio(Fake):
 
     @writing
     def add_user(self, name: str) -> None:
-        self.users[name] = UserState(enabled=True, policies=frozenset())
+        self.users[name] = UserState(enabled=True, policies=self.users[name].policies if name in self.users else frozenset())
 
     @writing
     def enable_user(self, name: str) -> None:
-        self.users[name] = replace(self.users[name], enabled=True)
+        self.users[name] = replace(_known(self.users, name, "user"), enabled=True)
 
     @writing
     def hold(self, name: str, policies: frozenset[str]) -> None:
-        self.users[name] = replace(self.users[name], policies=policies)
+        user = _known(self.users, name, "user")
+        for policy in policies:
+            _known(self.policies, policy, "policy")
+        self.users[name] = replace(user, policies=policies)
 
     def owner(self, access_key: str) -> str | None:
+        if access_key in self.users:
+            raise LakeError("use", "an access key in MinIO", "it is the name of a user")
         return self.access_keys[access_key][0] if access_key in self.access_keys else None
 
     def accepts(self, pair: Pair) -> bool:
-        return pair.access_key in self.access_keys and self.access_keys[pair.access_key][1] == pair
+        return pair.access_key not in self.disabled and pair.access_key in self.access_keys and self.access_keys[pair.access_key][1] == pair
 
     @writing
     def put_access_key(self, user: str, pair: Pair, *, new: bool) -> None:
-        assert new != (pair.access_key in self.access_keys)
+        if not new:
+            _known(self.access_keys, pair.access_key, "access key")
+        elif pair.access_key in self.access_keys or pair.access_key in self.users or not pair.well_formed():
+            raise LakeError("use", "an access key in MinIO", "it is taken, or no access key")
+        _known(self.users, user, "user")
         self.access_keys[pair.access_key] = (user, pair)
+        self.disabled.discard(pair.access_key)
+
+
+def _known(things: dict[str, Any], name: str, kind: str) -> Any:
+    if name not in things:
+        raise LakeError("use", f"{kind} {name} in MinIO", "there is none")
+    return things[name]

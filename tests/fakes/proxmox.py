@@ -1,48 +1,72 @@
-"""A Proxmox VE with one VM."""
+"""A Proxmox VE with one VM, which runs."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from include.lake.errors import LakeError, Refused
-from include.lake.resources.vm_disk import SlotFacts, VmDiskState
+from include.lake.resources.vm_disk import FLAGS, SlotFacts, VmDiskState
 from include.lake.units import Size
 from tests.fakes.base import Fake, writing
 
+HOT = {"backup"}  # what a running VM takes over at once
+
 
 class FakeProxmox(Fake):
-    """Slots by name. A flag changed on an attached disk waits in `pending` until `restart()`."""
+    """Slots by name. A flag changed on an attached disk waits in `pending`, with the disk's other flags, until `restart()`."""
 
-    def __init__(self, controller: str = "virtio-scsi-single") -> None:
+    def __init__(self, controller: str = "virtio-scsi-single", vmid: int = 100) -> None:
         super().__init__()
-        self.controller = controller
+        self.controller, self.vmid = controller, vmid
+        self.storages = {"local-lvm"}
         self.slots: dict[str, VmDiskState] = {}
         self.foreign: set[str] = set()
         self.waiting: dict[str, dict[str, bool]] = {}
 
+    def _vm(self, vmid: int) -> None:
+        if vmid != self.vmid:
+            raise LakeError("use", "Proxmox VE", f"there is no VM {vmid}")
+
+    def _disk(self, vmid: int, slot: str) -> VmDiskState:
+        self._vm(vmid)
+        if slot not in self.slots:
+            raise LakeError("use", f"slot {slot} of VM {vmid}", "it is empty")
+        return self.slots[slot]
+
     def slot(self, node: str, vmid: int, slot: str) -> SlotFacts | None:
+        self._vm(vmid)
         if slot in self.foreign:
             raise Refused("use", f"slot {slot} of VM {vmid}", "it holds something else")
         state = self.slots.get(slot)
-        waiting = self.waiting.get(slot, {})
-        return SlotFacts(f"local-lvm:vm-{vmid}-disk-1", state, waiting) if state else None
+        return SlotFacts(f"local-lvm:vm-{vmid}-disk-1", state, dict(self.waiting.get(slot, {}))) if state else None
 
     def scsihw(self, node: str, vmid: int) -> str:
+        self._vm(vmid)
         return self.controller
 
     @writing
     def add_disk(self, node: str, vmid: int, slot: str, state: VmDiskState) -> None:
-        assert slot not in self.slots, "a second volume would be allocated"
+        self._vm(vmid)
+        if slot in self.slots or slot in self.foreign:
+            raise Refused("add", f"a disk in slot {slot} of VM {vmid}", "the slot was taken in the meantime")
+        if state.storage not in self.storages:
+            raise LakeError("use", "Proxmox VE", f"there is no storage {state.storage}")
         flags: dict[str, Any] = {f: bool(getattr(state, f)) for f in ("ssd", "discard", "iothread")}
         self.slots[slot] = replace(state, **flags, backup=True if state.backup is None else state.backup)
 
     @writing
     def set_flags(self, node: str, vmid: int, slot: str, flags: Mapping[str, bool]) -> None:
-        self.waiting.setdefault(slot, {}).update(flags)
+        state = self._disk(vmid, slot)
+        now = {f: bool(getattr(state, f)) for f in FLAGS}
+        wanted = {**now, **self.waiting.pop(slot, {}), **flags}
+        if {f for f in FLAGS if wanted[f] != now[f]} <= HOT:
+            self.slots[slot] = replace(state, **wanted)  # type: ignore[arg-type]
+        else:
+            self.waiting[slot] = wanted
 
     @writing
     def grow(self, node: str, vmid: int, slot: str, size: Size) -> None:
-        if size < self.slots[slot].size:
+        if size < self._disk(vmid, slot).size:
             raise LakeError("shrink", slot, "unable to shrink disk size")
         self.slots[slot] = replace(self.slots[slot], size=size)
 

@@ -78,8 +78,8 @@ class Parts:
     """The clients of a lake in memory, made as declared."""
 
     def __init__(self, lake: Lake) -> None:
-        self.lake, self.proxmox, self.host, self.minio, self.kubernetes, self.keypair = (
-            lake, FakeProxmox(), FakeGuest(), FakeMinio(), FakeKubernetes(), FakeKeyPairs())  # fmt: skip
+        self.lake, self.proxmox, self.host, self.minio, self.kubernetes = lake, FakeProxmox(), FakeGuest(), FakeMinio(), FakeKubernetes()
+        self.keypair = FakeKeyPairs(self.kubernetes, self.minio)
         self.host.sources[str(lake.minio_binary.source)] = ("ab" * 32, ELF, AGPL)
 
     def __call__(self, part: str) -> Any:

@@ -1,5 +1,6 @@
 """The law of a resource, for every kind, from start states that Hypothesis makes up."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ def test_filesystem(what: str) -> None:
 def test_mount(entry: str | None, mounted: str | None, protected: bool, files: int) -> None:
     fake, want, target = FakeGuest(), LAKE.mount.desired, LAKE.mount.target
     assert want
+    fake.disks["scsi1"] = ((want.fstype,), OURS)
     if entry:
         fake.fstab[target] = ("other-uuid" if entry == "other" else want.uuid, want.fstype, want.options if entry == "ours" else "defaults")
     if mounted:
@@ -93,8 +95,10 @@ def test_mount(entry: str | None, mounted: str | None, protected: bool, files: i
 @given(st.none() | st.builds(AccountState, flag, flag, flag))
 def test_account(start: AccountState | None) -> None:
     fake = FakeGuest()
+    fake.mounts[LAKE.account.data_dir] = "ours"
     if start:
         fake.accounts["minio-user"] = start
+        fake.owners[LAKE.account.data_dir] = "minio-user" if start.owns_data else "root"
     assert holds(LAKE.account, fake) is (start is None or start.system)
 
 
@@ -112,6 +116,7 @@ def test_binary(installed: str | None, built: bool, staged: bool, kind: str) -> 
         fake.built.add("new")
     if installed:
         fake.links["minio"] = installed
+        fake.staged[installed] = said
     if staged:
         fake.staged["new"] = said
     if kind == "good" or installed == "new":  # what is in place already passed the checks, or never runs them again
@@ -124,17 +129,25 @@ def test_binary(installed: str | None, built: bool, staged: bool, kind: str) -> 
     assert fake.links.get("minio") == installed, "what was in place is no longer there"
 
 
-@given(st.none() | st.builds(ServiceState, st.sampled_from([None, "old", LAKE.minio_service.desired.unit]), st.sampled_from([(), LAKE.minio_service.desired.environment]),  # type: ignore[union-attr]
+@given(st.none() | st.builds(ServiceState, st.sampled_from([None, "old", LAKE.minio_service.desired.unit]), st.sampled_from([None, (), LAKE.minio_service.desired.environment]),  # type: ignore[union-attr]
                              st.sampled_from([Secret("root:password"), Secret("root:old")]), flag, flag, flag))  # fmt: skip
 def test_service(start: ServiceState | None) -> None:
-    fake = FakeGuest()
+    fake = guest_with_a_program()
     if start:
         fake.services["minio"] = start
     assert holds(LAKE.minio_service, fake)
 
 
-def test_a_service_that_loops_is_told_with_its_journal() -> None:
+def guest_with_a_program() -> FakeGuest:
     fake = FakeGuest()
+    fake.mounts[LAKE.mount.target] = "ours"
+    fake.accounts[LAKE.account.name] = AccountState()
+    fake.links["minio"] = "new"
+    return fake
+
+
+def test_a_service_that_loops_is_told_with_its_journal() -> None:
+    fake = guest_with_a_program()
     fake.looping = "FATAL: a valid license is required"
     with pytest.raises(LakeError, match="a valid license is required"):
         ensure(LAKE.minio_service, fake)
@@ -150,23 +163,24 @@ def test_bucket(start: BucketState | None) -> None:
     assert holds(LAKE.buckets[0], fake) is (start is None or start.object_lock)
 
 
-@given(st.sampled_from([None, "same", "same in another order", "more", "empty"]))
+@given(st.sampled_from([None, "same", "same in another order", "more", "other"]))
 def test_policy(what: str | None) -> None:
     fake, policy = FakeMinio(), LAKE.policies[0]
     document = policy.document
     turned = {"Statement": [{k: v[::-1] if isinstance(v, list) else v for k, v in s.items()} for s in document["Statement"][::-1]]}
     more = {"Statement": [*document["Statement"], {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}]}
-    start = {"same": document, "same in another order": turned, "more": more, "empty": {}}.get(what or "")
+    start = {"same": document, "same in another order": turned, "more": more, "other": {"Statement": [{"Effect": "Deny", "Action": "s3:*"}]}}.get(what or "")
     if start is not None:
         fake.policies["spark-user"] = start
     assert holds(policy, fake)
-    assert bool(ensure(policy, fake).plan) is (what in (None, "more", "empty"))
+    assert bool(ensure(policy, fake).plan) is (what in (None, "more", "other"))
     assert grants(fake.policies["spark-user"]) == grants(document)
 
 
 @given(st.none() | st.builds(UserState, flag, st.frozensets(st.sampled_from(["spark-user", "consoleAdmin"]))))
 def test_user(start: UserState | None) -> None:
     fake = FakeMinio()
+    fake.policies["spark-user"] = LAKE.policies[0].document
     if start:
         fake.users["spark-user"] = start
     assert holds(LAKE.users[0], fake)
@@ -182,6 +196,7 @@ def test_kubernetes(namespace: bool, parts: set[str]) -> None:
         rules = (account.desired.rules if "rules" in parts else frozenset()) | ({"* *"} if "more rules" in parts else frozenset())
         fake.accounts["spark-jobs", "spark-sa"] = ServiceAccountState("exists" in parts, rules, "bound" in parts)
     assert holds(LAKE.namespace, fake)
+    fake.namespaces["spark-jobs"] = NamespaceState()
     assert holds(account, fake)
 
 
@@ -197,18 +212,20 @@ GOOD, OTHER = Pair("AKGOOD", Secret("a-good-secret")), Pair("AKGOOD", Secret("an
 
 @given(
     st.sampled_from([None, "empty", "half", "good", "malformed"]),
-    st.sampled_from([None, "good", "other secret", "someone else's"]),
+    st.sampled_from([None, "good", "other secret", "switched off", "someone else's"]),
     st.sampled_from([None, GOOD, Pair("AKOWN", Secret("the-owners-own"))]),
 )
 def test_key_pair(secret: str | None, key: str | None, own: Pair | None) -> None:
     fake: Any = FakeKeyPairs()
     fake.owners_pair = own
+    fake.namespaces["spark-jobs"], fake.users["spark-user"] = NamespaceState(), UserState(enabled=True, policies=frozenset())
     values = {"empty": {}, "half": {"access-key": Secret("AKGOOD")}, "good": {"access-key": Secret("AKGOOD"), "secret-key": GOOD.secret_key},
               "malformed": {"access-key": Secret("x"), "secret-key": Secret("y"), "third": Secret("z")}}  # fmt: skip
     if secret:
         fake.secrets["spark-jobs", "minio-s3-keys"] = dict(values[secret])
     if key:
         fake.access_keys["AKGOOD"] = ("root" if key == "someone else's" else "spark-user", OTHER if key == "other secret" else GOOD)
+        fake.disabled = {"AKGOOD"} if key == "switched off" else set()
     uses_good = own is GOOD or (own is None and secret == "good")
     assert holds(LAKE.key_pair, fake) is not (uses_good and key == "someone else's")
 
@@ -225,8 +242,6 @@ def test_a_part_that_something_else_keeps_changing_is_told() -> None:
 
 
 def test_suspending_versioning_needs_the_resource_by_name() -> None:
-    from dataclasses import replace
-
     fake, bucket = FakeMinio(), replace(LAKE.buckets[0], desired=BucketState(object_lock=False, versioning=False))
     fake.buckets["datalake"] = BucketState(object_lock=False, versioning=True)
     with pytest.raises(Refused, match="force naming bucket/datalake"):
