@@ -17,7 +17,7 @@ link=$1; udevadm settle --timeout=10 2>/dev/null
 dev=$(readlink -e "$link") || exit 4
 echo "path=$link"; echo "bytes=$(blockdev --getsize64 "$dev")"
 lsblk -nro NAME "$dev" | sed 1d | sed 's/^/part=/'
-echo '<blkid>'; blkid -p -o export "$dev" || [ $? = 2 ] || exit 5; echo '</blkid>'
+echo '<blkid>'; blkid -p -o export "$dev"; case $? in 0|2|8) ;; *) exit 5; esac; echo '</blkid>'  # 2: nothing; 8: more than one, which wipefs names
 echo '<wipefs>'; wipefs -n -i -p "$dev" || exit 5; echo '</wipefs>'
 echo '<ext4>'; LC_ALL=C dumpe2fs -h "$dev" 2>/dev/null; echo '</ext4>'
 """
@@ -25,7 +25,11 @@ echo '<ext4>'; LC_ALL=C dumpe2fs -h "$dev" 2>/dev/null; echo '</ext4>'
 # Everything is looked at once more in the very command that formats.
 _MKFS = r"""
 dev=$1 uuid=$2 making=$3 label=$4 again=$5
-if [ "$again" = no ] && [ -n "$(wipefs -n "$dev")$(blkid -p -o value "$dev")" ]; then echo "$dev carries something now" >&2; exit 6; fi
+if [ "$again" = no ]; then
+  found=$(wipefs -n "$dev") || exit 5
+  blkid -p "$dev" >/dev/null
+  [ $? = 2 ] && [ -z "$found" ] || { echo "$dev carries something now" >&2; exit 6; }  # a disk that cannot be read is not an empty one
+fi
 if [ "$again" = yes ] && [ "$(blkid -p -o value -s UUID "$dev")/$(blkid -p -o value -s LABEL "$dev")" != "$uuid/$making" ]; then
   echo "$dev does not carry what was begun" >&2; exit 6; fi
 mkfs.ext4 -q -F -U "$uuid" -L "$making" -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$dev" && e2label "$dev" "$label"
