@@ -20,8 +20,11 @@ _STAGE = r"""
 set -e; dir=/usr/local/lib/$1/$2; mkdir -p "$dir"; new=$dir/.$1.new
 gzip -dc >"$new"; chmod 0755 "$new"; echo "$2  $new" | sha256sum --quiet -c -; sync "$new"; mv "$new" "$dir/$1"
 """
-_TRY = 'cd /; timeout 60 setpriv --reuid=65534 --regid=65534 --clear-groups "/usr/local/lib/$1/$2/$1" --version 2>&1; true'
-_SWITCH = r"""
+_STAGED = '[ -x "/usr/local/lib/$1/$2/$1" ] || { echo "the program $2 was never staged" >&2; exit 1; }\n'
+_TRY = _STAGED + 'cd /; timeout 60 setpriv --reuid=65534 --regid=65534 --clear-groups "/usr/local/lib/$1/$2/$1" --version 2>&1; true'
+_SWITCH = (
+    _STAGED
+    + r"""
 set -e; now=/usr/local/bin/$1
 if [ -e "$now" ] && [ ! -L "$now" ]; then
   old=/usr/local/lib/$1/$(sha256sum "$now" | cut -c1-64); mkdir -p "$old"; cp -p "$now" "$old/$1"
@@ -29,6 +32,7 @@ fi
 [ -L "$now" ] && [ "$(readlink -f "$now")" != "/usr/local/lib/$1/$2/$1" ] && ln -sfn "$(readlink -f "$now")" "/usr/local/lib/$1/previous"
 ln -sfn "/usr/local/lib/$1/$2/$1" "$now.homelake"; sync -f "$now.homelake"; mv -T "$now.homelake" "$now"
 """
+)
 
 
 class Programs(Guest):
