@@ -13,6 +13,7 @@ _ADD = r"""
 if getent group "$1" >/dev/null; then group="--gid $1"; else group=--user-group; fi
 useradd --system $group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$1"
 """
+_GIVE = 'mountpoint -q "$2" || { echo "$2 is not mounted" >&2; exit 1; }; chown "$1:$1" "$2" && chmod 0750 "$2"'
 _NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 
 
@@ -34,7 +35,7 @@ class Accounts(Guest):
 
     def give_data(self, name: str, data_dir: str) -> None:
         """Make it the owner of the mounted directory; never of the bare one."""
-        self.run('mountpoint -q "$2" && chown "$1:$1" "$2" && chmod 0750 "$2"', name, data_dir)
+        self.run(_GIVE, name, data_dir)
 
 
 def parse_account(text: str, name: str) -> AccountState:

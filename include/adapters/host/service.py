@@ -104,6 +104,7 @@ def parse_service(text: str) -> ServiceState:
     closed = facts.get("mode", "").startswith(("640:root", "600:root"))
     environment = tuple(line for line in lines if not line.startswith("MINIO_ROOT_"))
     running = facts.get("program") == facts.get("settings") == "current" and facts.get("NeedDaemonReload") == "no"
+    there = facts.get("mode", "") != ""
     # A file that others can read is not as declared: it is written anew.
-    return ServiceState(section(text, "unit") or None, environment if closed else ("readable by others",), credentials,
+    return ServiceState(section(text, "unit") or None, environment if closed else ("readable by others",) if there else None, credentials,
                         facts.get("UnitFileState") == "enabled", running or facts.get("MainPID") == "0", facts.get("serving") == "yes")  # fmt: skip

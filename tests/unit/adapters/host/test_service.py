@@ -60,7 +60,7 @@ def test_a_setting_someone_added_is_seen() -> None:
 def test_without_settings_there_are_no_credentials() -> None:
     state = parse_service(output(file="", mode=""))
     assert state.credentials == Secret(":")
-    assert state.environment == ("readable by others",)
+    assert state.environment is None
 
 
 def test_what_was_read_shows_no_password() -> None:
