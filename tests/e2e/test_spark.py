@@ -14,6 +14,7 @@ from include.adapters.clients import Clients
 from include.adapters.preflight import preflight
 from include.adapters.spark import SparkApplications
 from include.connections import from_environment
+from include.demo import shown
 from include.lake.errors import LakeError
 from include.lake.s3a import PREFIX, s3a_profile
 from include.lake.spark import Job, Where, application
@@ -35,9 +36,9 @@ def _parquet(site: Site, prefix: str) -> set[str]:
 
 def test_d1_d2_the_dag_writes_and_reads_back(converged: Site) -> None:
     text = converged.dag("lake_spark")
-    driver = [line.split("[driver] ", 1)[1] for line in text.splitlines() if "[driver] " in line]
-    wanted = ["DEBUG: Access Key exists: True", "Write Success!", "Read Success!"]
-    assert [line.split("  ")[0].strip() for line in driver if line.strip().startswith(("DEBUG:", "Write S", "Read S"))] == wanted
+    driver = [line.strip().removeprefix("[driver] ") for line in shown(text.splitlines()) if "[driver] " in line]
+    said = [line for line in driver if line.startswith(("DEBUG:", "Write ", "Read "))]
+    assert said == ["DEBUG: Access Key exists: True", "Write Success!", "Read Success!"]
     rows = "\n".join(driver)
     for resource in converged.lake.resources():
         assert resource.id in rows, f"the row of {resource.id} is missing"
