@@ -46,9 +46,9 @@ class Aim:
     def judge(self, ratio: float) -> str:
         """The aim, and whether it was met."""
         if self.least is not None:
-            return f"≥ {self.least:g}: {'met' if ratio >= self.least else 'MISSED'}"
+            return f"≥ {self.least:.3g}: {'met' if ratio >= self.least else 'MISSED'}"
         assert self.most is not None
-        return f"≤ {self.most:g}: {'met' if ratio <= self.most else 'MISSED'}"
+        return f"≤ {self.most:.3g}: {'met' if ratio <= self.most else 'MISSED'}"
 
 
 def ratio(mine: Runs, peers: Runs) -> float | None:
@@ -78,13 +78,12 @@ def compare(measures: Mapping[str, Mapping[str, Runs]], baseline: str, aims: Map
     """A table of measures (`S3 requests`), each with its peers' runs; ratios are to `baseline`, aims by (measure, peer)."""
     rows = []
     for measure, peers in measures.items():
-        for peer, runs in peers.items():
+        for n, (peer, runs) in enumerate(peers.items()):
             base = peers.get(baseline)
             of = ratio(runs, base) if base and peer != baseline else None
             aim = (aims or {}).get((measure, peer))
-            rows.append([measure, peer, number(min(runs)), number(median(runs)), number(max(runs)),
+            rows.append(["" if n else measure, peer, number(min(runs)), number(median(runs)), number(max(runs)),
                          "" if of is None else f"{of:.2f}×", aim.judge(of) if aim and of is not None else ""])  # fmt: skip
-            measure = ""
     return table(["", "", "min", "median", "max", f"to {baseline}", "aim"], rows)
 
 

@@ -1,0 +1,74 @@
+"""The benchmarks' own arithmetic: what a figure means must not depend on who prints it."""
+
+import ast
+from collections import Counter
+
+import pytest
+
+from bench.converge import empty_dag
+from bench.minio_server import requests_in
+from bench.report import Aim, compare, number, ratio, table
+from bench.s3a import FILE_COMMITTER, PREFIX, changed
+
+
+def test_a_ratio_is_taken_pair_by_pair_so_that_a_slow_minute_counts_for_both() -> None:
+    assert ratio([2, 20, 2], [1, 10, 1]) == 2
+    assert ratio([1, 2, 9], [1, 1, 1]) == 2, "the median, not the mean"
+    assert ratio([1], [0]) is None, "nothing is so many times nothing"
+    with pytest.raises(ValueError):
+        ratio([1, 2], [1])
+
+
+def test_an_aim_says_whether_it_was_met() -> None:
+    assert Aim(most=1 / 3).judge(0.33) == "≤ 0.333: met"
+    assert Aim(most=1.5).judge(1.51) == "≤ 1.5: MISSED"
+    assert (Aim(least=1.7).judge(1.7), Aim(least=1.7).judge(1.69)) == ("≥ 1.7: met", "≥ 1.7: MISSED")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (9031.0, "9,031"), (1234.5, "1,234"), (31.66, "31.7"), (1.234, "1.23"), (0.126, "0.13"), (0.00123, "0.0012")]
+)
+def test_a_figure_has_as_many_digits_as_it_deserves(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_table_is_markdown_with_aligned_columns() -> None:
+    assert table(["", "median"], [["a", "1"], ["long", "1,000"]]).splitlines() == [
+        "|      | median |",
+        "| ---- | -----: |",
+        "| a    |      1 |",
+        "| long |  1,000 |",
+    ]
+
+
+def test_peers_are_compared_with_the_baseline_and_with_their_aim() -> None:
+    text = compare({"seconds": {"peer": [2.0, 4.0], "mine": [1.0, 2.0]}}, "peer", {("seconds", "mine"): Aim(most=0.4)})
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert rows[0] == ["", "", "min", "median", "max", "to peer", "aim"]
+    assert rows[2:] == [["seconds", "peer", "2", "3", "4", "", ""], ["", "mine", "1", "1.50", "2", "0.50×", "≤ 0.4: MISSED"]]
+
+
+def test_requests_are_read_from_minios_metrics_and_only_those_of_s3() -> None:
+    metrics = """# TYPE minio_api_requests_total counter
+minio_api_requests_total{name="PutObject",server="127.0.0.1:9000",type="s3"} 403
+minio_api_requests_total{name="ListObjectsV2",server="127.0.0.1:9000",type="s3"} 1.2e+03
+minio_api_requests_total{name="Metrics",server="127.0.0.1:9000",type="other"} 7
+minio_api_requests_5xx_errors_total{name="PutObject",server="127.0.0.1:9000",type="s3"} 1
+"""
+    assert requests_in(metrics) == Counter(PutObject=403, ListObjectsV2=1200)
+
+
+def test_a_setting_can_be_added_replaced_and_taken_away() -> None:
+    profile = {f"{PREFIX}a": "1", f"{PREFIX}b": "2"}
+    assert changed(profile, ["a=3", "b=-", "c.d=x=y", "spark.e=5"]) == {f"{PREFIX}a": "3", f"{PREFIX}c.d": "x=y", "spark.e": "5"}
+    assert profile == {f"{PREFIX}a": "1", f"{PREFIX}b": "2"}
+
+
+def test_hadoops_default_committer_is_asked_for_by_name() -> None:
+    assert all("S3A" not in v and "cloud" not in v for v in FILE_COMMITTER.values())
+
+
+def test_the_empty_dag_has_the_shape_it_is_given() -> None:
+    text = empty_dag("{'a': ['g.b'], 'g.b': []}")
+    assert "shape = {'a': ['g.b'], 'g.b': []}" in text
+    ast.parse(text)
