@@ -2,11 +2,12 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio, MinioAdmin
@@ -29,6 +30,7 @@ T = TypeVar("T")
 TIMEOUT = urllib3.Timeout(connect=10, read=60)  # seconds; an admin call on a slow machine was seen to take 28
 _ABSENT = {"XMinioAdminNoSuchPolicy", "XMinioAdminNoSuchUser", "XMinioInvalidIAMCredentials", "XMinioAdminServiceAccountNotFound",
            "XMinioAdminNoSuchQuotaConfiguration", "NoSuchBucket", "XMinioAdminNoSuchAccessKey", "XMinioIAMNoSuchAccessKey"}  # fmt: skip
+_ERRORS = (urllib3.exceptions.HTTPError, OSError, MinioException, MinioAdminException, ValueError, ParseError)
 
 
 class MinioServer:
@@ -74,26 +76,27 @@ class MinioServer:
     def _try(self, what: str, call: Callable[[], T]) -> T:
         try:
             return call()
-        except (S3Error, MinioAdminException) as error:
-            raise explained(what, error) from None
-        except (urllib3.exceptions.HTTPError, OSError, MinioException) as error:
-            raise self._unreachable(error) from None
+        except _ERRORS as error:
+            raise self._told(what, error) from None
 
-    def _find(self, what: str, call: Callable[[], T]) -> T | None:
-        """As `_try`; None when MinIO itself says that there is no such thing."""
+    def _find(self, what: str, call: Callable[[], T], absent: Collection[str] = _ABSENT) -> T | None:
+        """As `_try`; None when MinIO itself says, by one of these codes, that there is no such thing."""
         try:
             return call()
-        except (S3Error, MinioAdminException) as error:
-            if code_of(error) in _ABSENT:
+        except _ERRORS as error:
+            if code_of(error) in absent:
                 return None
-            raise explained(what, error) from None
-        except (urllib3.exceptions.HTTPError, OSError, MinioException) as error:
-            raise self._unreachable(error) from None
+            raise self._told(what, error) from None
 
-    def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(
-            f"MinIO at {self.endpoint}", network_cause(error), "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'"
-        )
+    def _told(self, what: str, error: Exception) -> LakeError:
+        if isinstance(error, (S3Error, MinioAdminException)):
+            return explained(what, error)
+        other = isinstance(error, (json.JSONDecodeError, ParseError))
+        if isinstance(error, ValueError) and not other:  # minio-py's own check of a name, before any call
+            return LakeError("use", f"{what} in MinIO", str(error), "Correct it in lake.yaml")
+        cause = "what answers there does not answer as MinIO does" if other else network_cause(error)
+        remedy = "Check the service (systemctl status minio in the VM) and the connection 'minio_admin'"
+        return Unreachable(f"MinIO at {self.endpoint}", cause, remedy)
 
     # Buckets
 
@@ -111,13 +114,7 @@ class MinioServer:
         return BucketState(self._locked(name), status == ENABLED, Size(limit) if limit else None)
 
     def _locked(self, name: str) -> bool:
-        try:
-            self._s3.get_object_lock_config(name)
-        except S3Error as error:
-            if error.code == "ObjectLockConfigurationNotFoundError":
-                return False
-            raise explained(f"bucket {name}", error) from None
-        return True
+        return self._find(f"bucket {name}", lambda: self._s3.get_object_lock_config(name), {"ObjectLockConfigurationNotFoundError"}) is not None
 
     def make_bucket(self, name: str, *, object_lock: bool) -> None:
         """Make an empty bucket."""
@@ -173,13 +170,11 @@ class MinioServer:
         try:
             # Not HEAD: its answer has no body, so a wrong key and a missing right look the same.
             list(self.s3(pair).list_buckets())
-        except S3Error as error:
-            if error.code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        except _ERRORS as error:
+            if code_of(error) in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
                 return False
-            if error.code != "AccessDenied":
-                raise explained("the key pair", error) from None
-        except (urllib3.exceptions.HTTPError, OSError, MinioException) as error:
-            raise self._unreachable(error) from None
+            if code_of(error) != "AccessDenied":
+                raise self._told("the key pair", error) from None
         return True
 
     def put_access_key(self, user: str, pair: Pair, *, new: bool) -> None:
@@ -221,7 +216,7 @@ def explained(what: str, error: Exception) -> LakeError:
             "Check the connection 'minio_admin'; the service task writes them into the VM",
         )
     if code in ("XMinioServerNotInitialized", "XMinioAdminServerNotInitialized"):
-        return Unreachable("MinIO", "it is still starting")
+        return Unreachable("MinIO", "it is still starting", "Run again in a minute")
     if code == "AuthorizationHeaderMalformed":
         return LakeError("use", f"{what} in MinIO", text, "Declare that region in lake.yaml (minio.region) and in extra.region of the connection 'minio_admin'")
     return LakeError("use", f"{what} in MinIO", f"{text or 'no message'} ({code or type(error).__name__})")
