@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from include.adapters.kubernetes import Kubernetes
+from include.lake.errors import LakeError, Unreachable
 from include.lake.rights import Operator, Right
 
 OPERATOR_LABEL = "app.kubernetes.io/name=spark-operator"  # the chart's
@@ -21,7 +22,12 @@ def user(kubernetes: Kubernetes) -> str:
     from kubernetes.client import AuthenticationV1Api
 
     api = AuthenticationV1Api(kubernetes.api)
-    answer = kubernetes.call("self review", api.create_self_subject_review, {}, absent=(403, 404))
+    try:
+        answer = kubernetes.call("self review", api.create_self_subject_review, {})
+    except Unreachable:
+        raise
+    except LakeError:
+        return ""
     return str(answer.status.user_info.username) if answer else ""
 
 

@@ -1,6 +1,7 @@
 """Kubernetes, through its official client."""
 
 import base64
+import json
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -67,18 +68,24 @@ class Kubernetes:
         return CustomObjectsApi(self.api)
 
     def call(self, what: str, function: Callable[..., T], *args: Any, absent: tuple[int, ...] = (), **options: Any) -> T | None:
-        """One API call. None when the answer's code is in `absent`; other errors become LakeErrors."""
+        """One API call. None when the answer's code is in `absent` and Kubernetes itself gave it; other errors become LakeErrors."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
         try:
-            return function(*args, _request_timeout=TIMEOUT, **options)
+            answer = function(*args, _request_timeout=TIMEOUT, **options)
         except ApiException as error:
-            if error.status in absent:
+            if error.status in absent and _status(error):
                 return None
             raise explained(what, error) from None
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"Kubernetes at {self.api.configuration.host}", network_cause(error), f"Check the connection {self._connection.id!r}") from None
+            raise self._unreachable(network_cause(error)) from None
+        if answer is not None and getattr(answer, "metadata", answer) is None:  # the client makes an empty object of whatever it does not understand
+            raise self._unreachable("what answers there does not answer as Kubernetes does")
+        return answer
+
+    def _unreachable(self, cause: str) -> Unreachable:
+        return Unreachable(f"Kubernetes at {self.api.configuration.host}", cause, f"Check the connection {self._connection.id!r}")
 
     def namespace(self, name: str) -> NamespaceState | None:
         """The namespace."""
@@ -154,18 +161,26 @@ def _binds(binding: Any, namespace: str, name: str) -> bool:
     return (binding.role_ref.kind, binding.role_ref.name) == ("Role", name) and subjects == [("ServiceAccount", name, namespace)]
 
 
+def _status(error: Any) -> dict[str, Any]:
+    """The object of kind Status in which Kubernetes says what is wrong; empty when something else answered, as a proxy's own 404."""
+    try:
+        status = json.loads(error.body)
+    except (ValueError, TypeError):
+        return {}
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
+
+
 def explained(what: str, error: Any) -> LakeError:
     """A LakeError that names cause and remedy."""
-    import json
-
-    try:
-        cause = json.loads(error.body)["message"]
-    except (ValueError, TypeError, KeyError):
-        cause = error.reason or str(error.status)
+    cause = _status(error).get("message") or error.reason or str(error.status)
     if error.status == 401:
         return LakeError("log in to", "Kubernetes", cause, "Check the connection 'kubernetes_default': its token or certificate may have expired")
+    if error.status == 403 and "being terminated" in cause:
+        return LakeError("use", f"{what} in Kubernetes", cause, "Wait until the namespace is gone and run again")
     if error.status == 403:
         return LakeError("use", f"{what} in Kubernetes", cause, "Give the account of the kube config that right; ./lake doctor lists what is needed")
     if error.status in (429, 500, 502, 503, 504):
-        return Unreachable("Kubernetes", f"it answered {error.status}: {cause}")
-    return LakeError("use", f"{what} in Kubernetes", cause)
+        return Unreachable("Kubernetes", f"it answered {error.status}: {cause}", "Run again in a minute")
+    unknown = error.status == 404 and not _status(error)
+    remedy = "Check the connection 'kubernetes_default': the cluster does not know this kind of object, or it is no Kubernetes that answers" if unknown else ""
+    return LakeError("use", f"{what} in Kubernetes", cause, remedy)

@@ -35,7 +35,8 @@ def answer(name: str) -> ApiException:
         ("forbidden", 'Unable to use it in Kubernetes: secrets "minio-s3-keys" is forbidden: User "poor" cannot get resource "secrets" in API group "" in the namespace '
          '"spark-jobs". Give the account of the kube config that right; ./lake doctor lists what is needed.'),
         ("no namespace", 'Unable to use it in Kubernetes: namespaces "nosuch" not found.'),
-        ("no CRD", "Unable to use it in Kubernetes: Not Found."),
+        ("no CRD", "Unable to use it in Kubernetes: Not Found. Check the connection 'kubernetes_default': the cluster does not know this kind of object, or it is no "
+         "Kubernetes that answers."),
         ("exists", 'Unable to use it in Kubernetes: namespaces "spark-jobs" already exists.'),
     ],
 )  # fmt: skip
@@ -53,7 +54,7 @@ def test_what_the_api_server_finds_invalid_is_told() -> None:
 def test_a_busy_api_server_may_be_asked_again(status: int) -> None:
     error = explained("it", ApiException(status=status, reason="Busy"))
     assert isinstance(error, Unreachable)
-    assert str(error) == f"Unable to reach Kubernetes: it answered {status}: Busy."
+    assert str(error) == f"Unable to reach Kubernetes: it answered {status}: Busy. Run again in a minute."
 
 
 def test_only_a_404_is_absent(cluster: Kubernetes) -> None:
@@ -64,7 +65,7 @@ def test_only_a_404_is_absent(cluster: Kubernetes) -> None:
         return call
 
     assert cluster.call("it", failing("no namespace"), absent=(404,)) is None
-    for name in ("forbidden", "unauthorized", "exists"):
+    for name in ("forbidden", "unauthorized", "exists", "no CRD"):  # the last: a 404 that does not say what is not there
         with pytest.raises(LakeError):
             cluster.call("it", failing(name), absent=(404,))
 
