@@ -17,6 +17,7 @@ from include.lake.units import Size
 
 TIMEOUT = 30  # seconds for one call; proxmoxer's own 5 are too few for a busy node
 TASK_TIMEOUT = 600  # seconds for a task, as allocating a disk that is not sparse
+_OTHER = "what answers there does not answer as Proxmox VE does"
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -41,13 +42,21 @@ class Proxmox:
     def call(self, method: str, path: str, /, **params: Any) -> Any:
         """One API call; errors become LakeErrors that name their cause."""
         try:
-            return getattr(self.api(path), method)(**params)
+            answer = getattr(self.api(path), method)(**params)
         except proxmoxer.ResourceException as error:
             raise _explained(error, f"{method.upper()} {path}") from None
         except proxmoxer.AuthenticationError as error:
             raise LakeError("log in to", "Proxmox VE", str(error)) from None
         except (requests.RequestException, OSError) as error:
-            raise Unreachable("Proxmox VE", _network_cause(error), f"Check the connection {self._connection.id!r} ({self._connection.host})") from None
+            raise self._unreachable(_network_cause(error)) from None
+        except (LookupError, TypeError, AttributeError):  # proxmoxer takes any JSON for an answer of the API
+            raise self._unreachable(_OTHER) from None
+        if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):  # how proxmoxer hands on what is no JSON
+            raise self._unreachable(_OTHER)
+        return answer
+
+    def _unreachable(self, cause: str) -> Unreachable:
+        return Unreachable("Proxmox VE", cause, f"Check the connection {self._connection.id!r} ({self._connection.host})")
 
     def task(self, node: str, upid: str | None) -> None:
         """Wait until a task is done. Raises LakeError with the task's own error."""
@@ -65,7 +74,10 @@ class Proxmox:
 
     def config(self, node: str, vmid: int) -> dict[str, Any]:
         """The VM's configuration as it runs (pending values left out)."""
-        return dict(self.call("get", f"nodes/{node}/qemu/{vmid}/config", current=1))
+        config = self.call("get", f"nodes/{node}/qemu/{vmid}/config", current=1)
+        if not isinstance(config, dict) or "digest" not in config:
+            raise self._unreachable(_OTHER)
+        return config
 
     def slot(self, node: str, vmid: int, slot: str) -> SlotFacts | None:
         """The disk in a slot; None when it is empty."""
@@ -92,6 +104,8 @@ class Proxmox:
     def set_flags(self, node: str, vmid: int, slot: str, flags: Mapping[str, bool]) -> None:
         """Change flags of the attached disk, and leave every other option of it as it is."""
         pending: dict[str, Any] = next((e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot), {})
+        if "value" not in pending:
+            raise LakeError("change", f"the disk in slot {slot} of VM {vmid}", "the slot is empty", "Run again")
         volume, *options = (pending.get("pending") or pending["value"]).split(",")
         kept = [o for o in options if o.split("=")[0] not in flags and not o.startswith("size=")]
         self._set(node, vmid, slot, ",".join([volume, *kept]), flags, create=False)
