@@ -163,7 +163,17 @@ words = st.text(st.sampled_from("abcXYZ019_-.é driver"), min_size=1, max_size=6
 
 @given(words, words, st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,80}(\.[a-z_]{1,40})?", fullmatch=True), st.integers(-1, 99), st.integers(1, 999))
 def test_a_name_fits_kubernetes_and_the_provider(dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> None:
-    name = job_name(SimpleNamespace(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index, try_number=try_number))
+    fits(job_name(SimpleNamespace(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index, try_number=try_number)))
+
+
+@pytest.mark.parametrize(
+    "task_id", ["spark_driver", "my_Driver", "group.THE_DRIVER_of_it", "driver", "a-driver-driver", "7", "7_days", "_", "été", "a" * 99, "x" * 19 + "_y"]
+)
+def test_odd_names_of_tasks(task_id: str) -> None:
+    fits(job_name(SimpleNamespace(dag_id="d", run_id="r", task_id=task_id, map_index=-1, try_number=1)))
+
+
+def fits(name: str) -> None:
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name), name
     assert len(name) <= 40
     assert "-driver" not in name, "the provider would cut it out when it deletes the application"

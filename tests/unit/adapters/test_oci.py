@@ -129,6 +129,14 @@ def test_what_is_no_oci_archive_is_told_with_how_to_make_one(tmp_path: Path, wha
         take(broken(what, tmp_path / "x.tar"), "amd64")
 
 
+def test_a_program_that_was_changed_in_its_layer_is_never_taken(tmp_path: Path) -> None:
+    a = Archive()
+    archive = a.write(tmp_path / "x.tar", a.image("amd64", layer({"minio": AMD}, packed=False)))
+    archive.write_bytes(archive.read_bytes().replace(AMD, AMD[:-1] + b"!"))
+    with pytest.raises(LakeError, match=r"its blob sha256:\w{12}… is damaged"):
+        take(archive, "amd64")
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="No such file"):
         take(tmp_path / "none.tar", "amd64")
