@@ -9,7 +9,7 @@ from typing import Any
 from include.adapters.clients import Clients
 from include.lake.errors import LakeError
 from include.lake.lake import load_lake
-from include.lake.resource import Resource, ensure
+from include.lake.resource import Outcome, Resource, ensure
 from include.lake.survey import Finding, Status, survey
 from include.render import MARKS, lines_of, plan_lines, summary
 from include.settings import command_line_connections, connections, site_facts
@@ -43,26 +43,32 @@ def apply(args: argparse.Namespace) -> int:
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     chosen = _choose(lake.resources(), args.only)
     try:
-        _approve(survey(chosen, clients), args)
-        done: list[dict[str, Any]] = []
-        changed = 0
-        with clients.host.locked("./lake apply"):
-            for resource in chosen:
-                began = time.monotonic()
-                outcome = ensure(resource, clients(resource.part), force=args.force)
-                done.append(outcome.as_dict())
-                changed += outcome.applied
-                if not args.json and (outcome.applied or outcome.plan.pending):
-                    print(
-                        f"{MARKS.get(outcome.plan.action, '…')} {resource.id}  ({time.monotonic() - began:.1f} s)",
-                        *plan_lines(outcome.plan),
-                        sep="\n",
-                        flush=True,
-                    )
-        print(json.dumps(done, indent=2, ensure_ascii=False) if args.json else f"Applied: {changed} changed, {len(done) - changed} as declared.")
+        findings = survey(chosen, clients)
+        _approve(findings, args)
+        # Nothing to change: nobody is locked out, and nothing is looked at twice.
+        outcomes = _make(chosen, clients, args) if _code(findings) else [Outcome(f.plan, applied=False) for f in findings]
     finally:
         clients.close()
+    changed = sum(o.applied for o in outcomes)
+    print(
+        json.dumps([o.as_dict() for o in outcomes], indent=2, ensure_ascii=False)
+        if args.json
+        else f"Applied: {changed} changed, {len(outcomes) - changed} as declared."
+    )
     return 0
+
+
+def _make(chosen: tuple[Resource[Any, Any], ...], clients: Clients, args: argparse.Namespace) -> list[Outcome]:
+    outcomes = []
+    with clients.host.locked("./lake apply"):
+        for resource in chosen:
+            began = time.monotonic()
+            outcome = ensure(resource, clients(resource.part), force=args.force)
+            outcomes.append(outcome)
+            if not args.json and (outcome.applied or outcome.plan.pending):
+                took = f"({time.monotonic() - began:.1f} s)"
+                print(f"{MARKS.get(outcome.plan.action, '…')} {resource.id}  {took}", *plan_lines(outcome.plan), sep="\n", flush=True)
+    return outcomes
 
 
 def _approve(findings: list[Finding], args: argparse.Namespace) -> None:

@@ -209,9 +209,13 @@ def test_a_fresh_site_from_plan_to_apply_to_nothing_to_do(site: Site, capsys: py
     code, out, _ = run(capsys, "status")
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [[i, "ok"] for i in RESOURCES]
-    assert run(capsys, "apply")[0] == 0, "nothing to approve"
+    code, out, _ = run(capsys, "apply")
+    assert (code, out.splitlines()[-1]) == (0, f"Applied: 0 changed, {len(RESOURCES)} as declared."), "nothing to approve"
+    assert site.locks == ["./lake apply"], "and nobody was locked out for it"
+    code, out, _ = run(capsys, "apply", "--json")
+    assert (code, [(r["resource"], r["applied"]) for r in json.loads(out)]) == (0, [(i, False) for i in RESOURCES])
     assert site.writes == before, "a second run writes nothing"
-    assert site.closed == 6, "every command ends its connections"
+    assert site.closed == 7, "every command ends its connections"
 
 
 def test_drift_is_shown_by_name_and_in_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
