@@ -51,7 +51,7 @@ def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
     """A Spark with a configuration, for as long as the block lasts."""
     key = fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
     home = built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
-    local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.host": "127.0.0.1",
+    local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.driver.host": "127.0.0.1",
              "spark.driver.bindAddress": "127.0.0.1", "spark.sql.files.maxPartitionBytes": "160m", "spark.local.dir": str(server.folder),
              "spark.hadoop.hadoop.tmp.dir": str(server.folder / "tmp")}  # fmt: skip
     paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
