@@ -70,7 +70,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_button_says_why_it_failed_and_no_secret(secret: str) -> None:
-    for hook, cause in ((hooks.ProxmoxHook(), "connection refused"), (hooks.MinioHook(), "Connection refused")):
+    for hook, cause in ((hooks.ProxmoxHook(), "connection refused"), (hooks.MinioHook(), "connection refused")):
         good, said = hook.test_connection()
         assert not good
         assert said.startswith("Unable to reach ")
