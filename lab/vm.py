@@ -189,8 +189,9 @@ def reset(lab: Lab) -> None:
         raise LabError("reset", f"the lab {lab.name!r}", "it has no snapshot 'fresh'",
                        f"Start over: ./lake lab destroy --name {lab.name}, then lab up --snapshot")  # fmt: skip
     api.task("POST", f"{path}/snapshot/fresh/rollback")
-    if unused := [key for key in api.call("GET", f"{path}/config") if key.startswith("unused")]:
-        api.call("PUT", f"{path}/config", delete=",".join(unused))
+    # What a rollback leaves as it is: disks added since, now unused, and the description.
+    if left := [key for key in api.call("GET", f"{path}/config") if key.startswith("unused") or key == "description"]:
+        api.call("PUT", f"{path}/config", delete=",".join(left))
     _until(lambda: ssh_answers(lab), 60, "the VM's SSH", str)
 
 

@@ -163,6 +163,8 @@ async def _set(vms: Vms, who: Who, vmid: int, config: VmConfig, name: str, value
         if replaced is not None and split_properties(replaced, "file")[0] not in (split_properties(v, "file")[0] for v in config.effective().values()):
             disks.keep_unused(vmid, config, replaced)
         return
+    if name == "tags":
+        value = ";".join(sorted({tag.lower() for tag in re.split(r"[,;\s]+", value) if tag}))
     if name == "boot" and value.startswith("order="):
         there = {*config.current, *config.pending, *others} - set(config.delete)
         if missing := [d for d in value.removeprefix("order=").split(";") if d and d not in there]:

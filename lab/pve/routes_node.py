@@ -1,4 +1,4 @@
-"""Calls about the node: its version, figures and clock."""
+"""Calls about the node: its version, figures, clock and network."""
 
 import hashlib
 import os
@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lab.pve.errors import bad_parameters
+from lab.pve.schema import choice
 from lab.pve.server import Call, route
 
 VERSION = {"release": "8.4", "version": "8.4.1", "repoid": "2a5fa54a8503f96d"}
@@ -71,7 +73,7 @@ async def nodes(call: Call) -> Any:
 @route("GET", "/nodes/{node}")
 async def index(call: Call) -> Any:
     """The calls under a node."""
-    return [{"name": n} for n in ("qemu", "status", "storage", "tasks", "time", "version")]
+    return [{"name": n} for n in ("network", "qemu", "status", "storage", "tasks", "time", "version")]
 
 
 @route("GET", "/nodes/{node}/status", need=("/nodes/{node}", "Sys.Audit"))
@@ -98,3 +100,23 @@ async def node_version(call: Call) -> Any:
 async def node_time(call: Call) -> Any:
     """The node's clock."""
     return {"time": int(time.time()), "localtime": int(time.time()), "timezone": "UTC"}
+
+
+def _bridge(call: Call) -> dict[str, Any]:
+    host, bridge = call.server.host, call.vms.settings.bridge
+    return {"iface": bridge, "type": "bridge", "method": "static", "method6": "manual", "families": ["inet"], "address": host, "netmask": "24",
+            "cidr": f"{host}/24", "active": 1, "autostart": 1, "bridge_ports": "", "bridge_stp": "off", "bridge_fd": "0", "priority": 1}  # fmt: skip
+
+
+@route("GET", "/nodes/{node}/network", {"type": choice("any_bridge", "any_local_bridge", "bridge", "bond", "eth", "vlan", "vnet")})
+async def network(call: Call) -> Any:
+    """The node's networks: the bridge that the VMs are on."""
+    return [_bridge(call)] if "bridge" in call.values.get("type", "bridge") else []
+
+
+@route("GET", "/nodes/{node}/network/{iface}", need=("/nodes/{node}", "Sys.Audit"))
+async def interface(call: Call) -> Any:
+    """One of the node's networks."""
+    if call.path["iface"] != call.vms.settings.bridge:
+        raise bad_parameters({"iface": "interface does not exist"})
+    return {k: v for k, v in _bridge(call).items() if k != "iface"}

@@ -133,7 +133,7 @@ def test_reset_is_fast_and_complete(lab: TestLab, node: Any, done: Task) -> None
         "0",
     ]
     config = node.qemu(100).config.get()
-    assert {"scsi7", "unused0"}.isdisjoint(config) and config["onboot"] == 1 and config["parent"] == "fresh"
+    assert {"scsi7", "unused0", "description"}.isdisjoint(config) and config["onboot"] == 1 and config["parent"] == "fresh"
     assert {v["volid"] for v in node.storage("local-lvm").content.get(vmid=100)} == {"local-lvm:vm-100-disk-0"}
     assert lab.ssh("systemctl is-system-running").strip() == "running"
     assert took < 60, f"it took {took:.0f} s"
@@ -234,9 +234,7 @@ def test_doctor_names_what_is_missing_and_the_way_to_it(lab: TestLab, tmp_path: 
 
 def test_doctor_where_taps_are_not_allowed_and_the_subnet_is_taken(lab: TestLab) -> None:
     subnet = find_lab("nowhere").subnet
-    script = (
-        f'mount -t tmpfs none /dev/net && ip link add name taken type dummy && ip addr add 10.{subnet}.0.7/24 dev taken && ip link set taken up && exec "$@"'
-    )
+    script = f'mount -t tmpfs none /dev/net && ip link add taken type bridge && ip addr add 10.{subnet}.0.7/24 dev taken && ip link set taken up && exec "$@"'
     done = subprocess.run(["unshare", "--mount", "--net", "bash", "-c", script, "-", sys.executable, "-m", "lab", "doctor", "--name", "nowhere"], cwd=ROOT,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 1

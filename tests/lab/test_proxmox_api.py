@@ -31,6 +31,8 @@ def test_version_and_nodes(api: proxmoxer.ProxmoxAPI, lab: TestLab) -> None:
     assert (node["node"], node["status"], node["type"], node["id"]) == (lab["PVE_NODE"], "online", "node", f"node/{lab['PVE_NODE']}")
     assert isinstance(node["maxmem"], int) and 0 < node["mem"] < node["maxmem"] and node["maxcpu"] >= 1
     assert len(node["ssl_fingerprint"].split(":")) == 32
+    (bridge,) = api.nodes(lab["PVE_NODE"]).network.get(type="bridge")
+    assert (bridge["iface"], bridge["address"]) == ("vmbr0", lab["PVE_URL"].removeprefix("https://").removesuffix(":8006"))
     status = api.nodes(lab["PVE_NODE"]).status.get()
     assert status["cpuinfo"]["cpus"] >= 1 and set(status["memory"]) == {"total", "used", "free"} and status["pveversion"].startswith("pve-manager/")
 

@@ -95,6 +95,8 @@ def test_put_answers_null_and_post_a_task(tiny: Any, done: Task) -> None:
     done(tiny.config.post(name="post"))
     assert tiny.config.get()["name"] == "post"
     assert refused(tiny.config.set).content == "no options specified"
+    tiny.config.set(tags="Web;db,db")
+    assert tiny.config.get()["tags"] == "db;web"
 
 
 def test_digest_protects_what_was_read(tiny: Any) -> None:
