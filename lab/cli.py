@@ -130,9 +130,10 @@ def reset(args: argparse.Namespace) -> int:
     """Take the VM back to its snapshot `fresh`, and Kubernetes to the spark-operator only."""
     lab = _running(args.name)
     with _alone(lab):
-        vm.reset(lab)
+        work: list[tuple[str, Callable[[], None]]] = [("VM", lambda: vm.reset(lab))]
         if k8s.node.daemon(lab).pid():
-            k8s.reset(lab)
+            work.append(("Kubernetes", lambda: k8s.reset(lab)))
+        _side_by_side(work)
     say(f"lab {lab.name} is fresh")
     return 0
 

@@ -22,8 +22,13 @@ def answers(lab: Lab) -> bool:
 
 
 def reset(lab: Lab) -> None:
-    """Remove every namespace that is not the cluster's own."""
+    """Back to the spark-operator only: every namespace that is not the cluster's own goes, and what is in `default`."""
     kept = {"default", "kube-system", "kube-public", "kube-node-lease", "spark-operator"}
     names = node.kubectl(lab, "get", "ns", "-o", "jsonpath={.items[*].metadata.name}").split()
-    if others := [n for n in names if n not in kept]:
-        node.kubectl(lab, "delete", "ns", *others, "--wait=true", "--timeout=60s")
+    others = [n for n in names if n not in kept]
+    for name in (*others, "default"):
+        # Pods would else be given half a minute to end.
+        node.kubectl(lab, "delete", "-n", name, "pods", "--all", "--force", "--grace-period=0", "--wait=false")
+    node.kubectl(lab, "delete", "-n", "default", "sparkapplications,scheduledsparkapplications,secrets,roles,rolebindings", "--all", "--timeout=60s")
+    if others:
+        node.kubectl(lab, "delete", "ns", *others, "--wait=true", "--timeout=120s")
