@@ -32,14 +32,16 @@ def main(argv: list[str]) -> None:
     """Run it and print its tables."""
     args = options(__doc__ or "", 5).parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="homelake-bench-") as folder:
-        environment = airflow_environment(site_facts(), os.environ | {"AIRFLOW_HOME": os.environ.get("AIRFLOW_HOME") or f"{folder}/airflow"})
+        # Airflow's own command is found as ./lake finds it: beside this Python.
+        mine = {"AIRFLOW_HOME": os.environ.get("AIRFLOW_HOME") or f"{folder}/airflow", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment = airflow_environment(site_facts(), os.environ | mine)
         prepare(environment)
         empty = empty_environment(environment, Path(folder))
         lake, connections = load_lake(), from_environment(environment)
         commands = {
             APPLY: (["./lake", "apply", "--yes"], environment, "Applied: 0 changed"),
             DAG: (["./lake", "airflow", "dags", "test", "lake_bootstrap"], environment, ""),
-            EMPTY: ([str(Path(sys.executable).with_name("airflow")), "dags", "test", "empty"], empty, ""),
+            EMPTY: (["airflow", "dags", "test", "empty"], empty, ""),
         }
         found: dict[str, list[float]] = defaultdict(list)
         for turn in range(args.runs + 1):
