@@ -16,6 +16,8 @@ from unittest import mock
 
 import pytest
 
+from tests.fakes.site import FakeSite
+
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "s3cret-of-the-environment"  # stands in every secret the environment has while the DAGs are read
 HOME = tempfile.TemporaryDirectory(prefix="homelake-airflow-")
@@ -84,3 +86,16 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def reading() -> Reading:
     """The DAGs, and what reading them did."""
     return READING
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
+    """A site in memory, as the clients of every task."""
+    from airflow.sdk.bases.operator import ExecutorSafeguard
+
+    import include.operators.base as base
+
+    site = FakeSite()
+    monkeypatch.setattr(base, "clients", lambda say: site)
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+    return site

@@ -8,10 +8,7 @@ import pytest
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.lake import load_lake
 from include.lake.survey import Finding, Status, survey
-from tests.fakes.guest import AGPL, ELF, FakeGuest
-from tests.fakes.kubernetes import FakeKeyPairs
-from tests.fakes.minio import FakeMinio
-from tests.fakes.proxmox import FakeProxmox
+from tests.fakes.site import FakeSite
 from tests.unit.lake.toys import Lamp, Switch
 
 ON = Lamp(on=True)
@@ -82,22 +79,10 @@ def test_an_error_of_the_code_itself_is_not_hidden() -> None:
         look(("a", {"raise": ZeroDivisionError()}, ()))
 
 
-class Parts:
-    """The parts of an empty site."""
-
-    def __init__(self) -> None:
-        self.proxmox, self.host, self.minio = FakeProxmox(), FakeGuest(), FakeMinio()
-        self.kubernetes = self.keypair = FakeKeyPairs()
-        del self.host.disks["scsi1"]
-        self.host.sources[str(load_lake().minio_binary.source)] = ("new", ELF, AGPL)
-
-    def __call__(self, part: str) -> Any:
-        return getattr(self, part)
-
-
 def test_a_fresh_site_shows_the_whole_plan() -> None:
-    lake = load_lake()
-    findings = {f.resource_id: f for f in survey(lake.resources(), Parts())}
+    lake, site = load_lake(), FakeSite()
+    del site.host.disks["scsi1"]
+    findings = {f.resource_id: f for f in survey(lake.resources(), site)}
     later = {i for i, f in findings.items() if f.status is Status.LATER}
     assert later == {"filesystem/scsi1", "mount/mnt/minio_data", "account/minio-user", "service/minio", "bucket/datalake", "policy/spark-user",
                      "user/spark-user", "service-account/spark-jobs/spark-sa", "keypair/spark-user"}  # fmt: skip
