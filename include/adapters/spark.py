@@ -13,7 +13,7 @@ from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Phase, Standin
 WATCH_SECONDS = 240  # of one watch; the next goes on from there
 START_SECONDS = 600  # from submission to a running driver
 LOST_SECONDS = 60  # how long the operator may not know before the job counts as failed
-STUCK = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+STUCK = ("ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
 class SparkApplications:
