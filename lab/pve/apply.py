@@ -12,15 +12,25 @@ from lab.pve.vms import Vms
 COLD_DRIVE = {"aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro"}
 
 
-def cold(vms: Vms, who: Who | None, vmid: int, config: VmConfig) -> None:
-    """Apply all that waits to a VM that does not run. `who` is None at its start, when whoever asked for the change was judged before."""
+def cold(vms: Vms, who: Who | None, vmid: int, config: VmConfig) -> dict[str, str]:
+    """Apply all that waits to a VM that does not run; what could not be, by setting, goes on waiting.
+
+    `who` is None at the VM's start: whoever asked for the change was judged then.
+    """
+    errors: dict[str, str] = {}
     for name, force in sorted(config.delete.items()):
-        _take_off(vms, who, vmid, config, name, config.current.pop(name), force=force)
+        try:
+            _take_off(vms, who, vmid, config, name, config.current[name], force=force)
+        except ApiError as error:
+            errors[name] = f"unable to apply pending change {name} : {error.message}"
+            continue
+        del config.current[name], config.delete[name]
     for name, value in config.pending.items():
         if DRIVE_KEY.fullmatch(name) and name in config.current and _volume(config.current[name]) != _volume(value):
             disks.keep_unused(vmid, config, config.current[name])
         config.current[name] = value
-    config.pending, config.delete = {}, {}
+    config.pending = {}
+    return errors
 
 
 def _take_off(vms: Vms, who: Who | None, vmid: int, config: VmConfig, name: str, value: str, *, force: bool) -> None:
@@ -43,8 +53,8 @@ async def hot(vms: Vms, who: Who, vmid: int, config: VmConfig, chosen: set[str],
         if name in chosen:
             try:
                 if await _delete_hot(vms, vmid, config, name):
-                    _take_off(vms, who, vmid, config, name, config.current.pop(name), force=force)
-                    del config.delete[name]
+                    _take_off(vms, who, vmid, config, name, config.current[name], force=force)
+                    del config.current[name], config.delete[name]
             except ApiError as error:
                 errors[name] = f"hotplug problem - {error.message}"
     for name, value in sorted(config.pending.items()):

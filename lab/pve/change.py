@@ -118,7 +118,7 @@ async def update(vms: Vms, who: Who, vmid: int, change: Change, task: Task | Non
     if vms.running(vmid):
         await apply.hot(vms, who, vmid, config, {*values, *delete, "boot"}, errors)
     else:
-        apply.cold(vms, who, vmid, config)
+        errors = apply.cold(vms, who, vmid, config)
     vms.files.write(vmid, config)
     if errors:
         raise bad_parameters(errors)

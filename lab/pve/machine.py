@@ -12,7 +12,7 @@ from typing import Any
 from qemu.qmp import QMPClient
 from qemu.qmp.error import QMPError
 
-from lab.pve.errors import failed
+from lab.pve.errors import ApiError, failed
 from lab.run import Daemon, end
 
 SILENT = {"guest-shutdown", "guest-suspend-disk", "guest-suspend-ram", "guest-suspend-hybrid"}  # the agent's commands that get no answer
@@ -79,7 +79,7 @@ class Machine:
         self.daemon.start(command)
         for _ in range(400):
             if (self.folder / "qmp").exists():
-                with contextlib.suppress(QMPError, OSError):
+                with contextlib.suppress(ApiError):  # the socket is there before anyone listens on it
                     await self.qmp("query-status")
                     return
             if self.pid() is None:

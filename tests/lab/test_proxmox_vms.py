@@ -200,6 +200,20 @@ def test_unlink_and_attach_again(tiny: Any, node: Any, vmid: int, done: Task) ->
         assert volume not in volumes(node, vmid) and {"scsi3", "unused0"}.isdisjoint(tiny.config.get())
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_a_disk_that_a_snapshot_needs_is_not_lost(tiny: Any, node: Any, vmid: int, done: Task, running: bool) -> None:
+    tiny.config.set(scsi1="local-lvm:1")
+    volume = slot(tiny)["file"]
+    done(tiny.snapshot.post(snapname="needs"))
+    if running:
+        done(tiny.status.start.post())
+    error = refused(tiny.config.set, delete="scsi1", force=1)
+    assert error.status_code == 400 and f"unable to delete '{volume}' - volume is still in use (snapshot?)" in error.errors["scsi1"]
+    assert slot(tiny)["file"] == volume and waiting(tiny) == {"scsi1": 2} and volume in volumes(node, vmid)
+    tiny.config.set(revert="scsi1")
+    assert waiting(tiny) == {}
+
+
 def test_removing_a_disk_takes_it_out_of_the_boot_order(tiny: Any) -> None:
     tiny.config.set(scsi1="local-lvm:1", boot="order=scsi0;scsi1;net0")
     tiny.config.set(delete="scsi1", force=1)
@@ -352,6 +366,18 @@ def test_a_snapshot_holds_the_disks_content(tiny: Any, lab: TestLab, done: Task)
     assert holds("0x22")
     done(tiny.snapshot("before").rollback.post())
     assert holds("0x11")
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_disk_grown_after_a_snapshot_is_small_again(tiny: Any, node: Any, done: Task, running: bool) -> None:
+    if running:
+        done(tiny.status.start.post())
+    done(tiny.snapshot.post(snapname="small"))
+    done(tiny.resize.set(disk="scsi0", size="2G"))
+    assert slot(tiny, "scsi0")["size"] == "2G"
+    done(tiny.snapshot("small").rollback.post())
+    held = slot(tiny, "scsi0")
+    assert held["size"] == "1G" and node.storage("local-lvm").content(held["file"]).get()["size"] == 1 << 30
 
 
 def test_a_snapshot_with_memory_is_a_warm_start(tiny: Any, done: Task) -> None:
