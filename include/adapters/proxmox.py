@@ -122,6 +122,8 @@ class Proxmox:
     def grow(self, node: str, vmid: int, slot: str, size: Size) -> None:
         """Make the volume larger, online."""
         self.task(node, self.call("put", f"nodes/{node}/qemu/{vmid}/resize", disk=slot, size=f"{size // 2**30}G"))
+        if any(e["key"] == slot and "pending" in e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending")):
+            self.set_flags(node, vmid, slot, {})  # what waits holds the old size, which the next start would put back
 
 
 def parse_slot(text: str, vmid: int) -> SlotFacts | None:
