@@ -1,0 +1,89 @@
+"""Both sides of every contract: the in-memory fake, and the real adapter on the lab's parts. The same tests run on both.
+
+A suite has a fixture `rig` for each side: the client under test, and the same ways to put the part into a state by hand. A real rig works
+beside the lake, whatever state that is in, on things of its own, and takes them away again.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from include.adapters.clients import Clients
+from include.connections import Connection
+from include.lake.errors import LakeError, Unreachable
+from include.settings import connections
+from tests.conftest import TestLab
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The lab's real parts: the adapters' clients, as Homelake makes them. `further` are connections that a test adds."""
+
+    lab: TestLab
+    clients: Clients
+    further: dict[str, Callable[[], Connection]]
+
+
+@pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=pytest.mark.lab)])
+def side(request: pytest.FixtureRequest) -> str:
+    """`fake` or `real`. The lab is asked for only when it is real, so that the fakes need none."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def parts(lab: TestLab) -> Iterator[Parts]:
+    """The real parts."""
+    known, further = connections(lab), dict[str, Callable[[], Connection]]()
+
+    def find(conn_id: str) -> Connection:
+        if conn_id in further:
+            return further[conn_id]()
+        if conn_id not in known:
+            raise LakeError("find", f"the connection {conn_id!r}", "it is not configured")
+        return known[conn_id]
+
+    made = Parts(lab, Clients(find), further)
+    yield made
+    made.clients.close()
+
+
+@pytest.fixture(scope="module")
+def guest(parts: Parts) -> Parts:
+    """The real parts, with a connection to the VM that works: one from before a reset of the lab is dead, and is made anew here."""
+    with suppress(Unreachable):
+        parts.clients.host.run("true")
+    parts.clients.host.run("true")
+    return parts
+
+
+@pytest.fixture(scope="module")
+def with_minio(parts: Parts) -> Parts:
+    """The real parts, MinIO among them: the lake is made when the lab has none."""
+    try:
+        parts.clients.minio.bucket_names()
+    except LakeError:
+        parts.lab.lake("apply", "--yes")
+        parts.clients.minio.bucket_names()
+    return parts
+
+
+@pytest.fixture(scope="module")
+def rig(side: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The side's rig: the module's `Fake`, or its `Real`, which gets the fixture that it `needs`."""
+    kind = getattr(request.module, side.capitalize())
+    made = kind() if side == "fake" else kind(request.getfixturevalue(kind.needs))
+    yield made
+    try:
+        made.clear()
+    finally:
+        made.close()
+
+
+@pytest.fixture(autouse=True)
+def blank(request: pytest.FixtureRequest) -> None:
+    """Every test of a rig starts without anything that another left."""
+    if "rig" in request.fixturenames:
+        request.getfixturevalue("rig").clear()
