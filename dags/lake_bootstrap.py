@@ -29,8 +29,8 @@ with DAG(
     params={
         "check": Param(False, type="boolean", title="Check only", description="Report what would change, and change nothing."),
         "force": Param(
-            [],
-            type="array",
+            None,
+            type=["null", "array"],
             items={"type": "string"},
             title="Force",
             description="Names of resources whose change may lose data, one a line: bucket/datalake.",

@@ -226,9 +226,9 @@ def test_the_bootstrap_ensures_every_resource_of_the_lake_each_once(reading: Rea
 
 def test_the_bootstrap_takes_check_and_force(reading: Reading) -> None:
     dag = reading.bag.dags["lake_bootstrap"]
-    assert dag.params.dump() == {"check": False, "force": []}
+    assert dag.params.dump() == {"check": False, "force": None}
     assert dag.params.get_param("check").schema["type"] == "boolean"
-    assert dag.params.get_param("force").schema == {"type": "array", "items": {"type": "string"}, "title": "Force"}
+    assert dag.params.get_param("force").schema == {"type": ["null", "array"], "items": {"type": "string"}, "title": "Force"}
     for name, value in (("check", "perhaps"), ("force", "bucket/datalake"), ("force", [1])):
         with pytest.raises(ParamValidationError):
             copy.deepcopy(dag.params)[name] = value

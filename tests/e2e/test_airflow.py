@@ -128,7 +128,7 @@ def test_bootstrap_from_the_form(airflow: Airflow, page: Any) -> None:
     page.goto("/dags/lake_bootstrap")
     page.get_by_role("button", name="Trigger").first.click()
     page.get_by_text("Check only").first.wait_for(timeout=30_000)
-    page.get_by_text("Force", exact=True).first.wait_for()
+    page.get_by_text("Names of resources whose change may lose data").wait_for()
     picture(page, "bootstrap-form")
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
     runs = until(lambda: airflow.call("GET", "/dags/lake_bootstrap/dagRuns?order_by=-run_after")["dag_runs"], 60, "run of lake_bootstrap")
