@@ -43,6 +43,11 @@ class Airflow:
         """Start a run; its id."""
         return str(self.call("POST", f"/dags/{dag}/dagRuns", logical_date=None, conf=conf)["dag_run_id"])
 
+    def runs(self, dag: str, **only: str) -> list[str]:
+        """The ids of its runs, the newest first."""
+        wanted = "&".join(["order_by=-run_after", *(f"{k}={v}" for k, v in only.items())])
+        return [str(r["dag_run_id"]) for r in self.call("GET", f"/dags/{dag}/dagRuns?{wanted}")["dag_runs"]]
+
     def tasks(self, dag: str, run: str) -> dict[str, str]:
         """The state of each task of a run."""
         found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
@@ -77,7 +82,12 @@ def airflow(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {"HOMELAKE_FILE": str(folder / "lake.yaml"), "AIRFLOW__API__PORT": str(port), "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}"}
+    own = {
+        "AIRFLOW_HOME": str(folder / "home"),
+        "HOMELAKE_FILE": str(folder / "lake.yaml"),
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+    }
     with open(folder / "log", "w") as log:
         process = subprocess.Popen([str(ROOT / "lake"), "airflow", "standalone"], env=converged.lab.environment(own), cwd=ROOT,
                                    stdout=log, stderr=log, start_new_session=True)  # fmt: skip
@@ -131,8 +141,7 @@ def test_bootstrap_from_the_form(airflow: Airflow, page: Any) -> None:
     page.get_by_text("Names of resources whose change may lose data").wait_for()
     picture(page, "bootstrap-form")
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
-    runs = until(lambda: airflow.call("GET", "/dags/lake_bootstrap/dagRuns?order_by=-run_after")["dag_runs"], 60, "run of lake_bootstrap")
-    run = runs[0]["dag_run_id"]
+    run = until(lambda: airflow.runs("lake_bootstrap"), 60, "run of lake_bootstrap")[0]
     assert airflow.finished("lake_bootstrap", run) == "success"
     assert set(airflow.tasks("lake_bootstrap", run).values()) == {"success"}
     page.goto(f"/dags/lake_bootstrap/runs/{run}")
@@ -143,7 +152,7 @@ def test_bootstrap_from_the_form(airflow: Airflow, page: Any) -> None:
 
 @pytest.mark.parametrize(("task", "name", "link"), [("vm_disk", "Proxmox VM", ":8006/#v1:0:=qemu%2F100"), ("minio_service", "MinIO console", ":9001/")])
 def test_links_lead_there(airflow: Airflow, page: Any, task: str, name: str, link: str) -> None:
-    run = airflow.call("GET", "/dags/lake_bootstrap/dagRuns?order_by=-run_after")["dag_runs"][0]["dag_run_id"]
+    run = airflow.runs("lake_bootstrap")[0]
     page.goto(f"/dags/lake_bootstrap/runs/{run}/tasks/{task}")
     button = page.get_by_role("link", name=name)
     button.wait_for(timeout=30_000)
@@ -155,12 +164,10 @@ def test_links_lead_there(airflow: Airflow, page: Any, task: str, name: str, lin
 
 def test_the_scheduler_starts_the_spark_job(airflow: Airflow, page: Any) -> None:
     airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
-    path = "/dags/lake_spark/dagRuns?run_type=scheduled"
     try:
-        runs = until(lambda: airflow.call("GET", path)["dag_runs"], 120, "run started by the scheduler")
+        run = until(lambda: airflow.runs("lake_spark", run_type="scheduled"), 120, "run started by the scheduler")[0]
     finally:
         airflow.call("PATCH", "/dags/lake_spark", is_paused=True)
-    run = runs[0]["dag_run_id"]
     assert airflow.finished("lake_spark", run) == "success"
     page.goto(f"/dags/lake_spark/runs/{run}")
     page.get_by_text("spark_job").first.wait_for(timeout=30_000)
@@ -174,7 +181,7 @@ def _applications(site: Site) -> set[str]:
 
 def test_a_cleared_task_submits_anew(airflow: Airflow, converged: Site) -> None:
     """Never a success taken from the application of an earlier try."""
-    run = airflow.call("GET", "/dags/lake_spark/dagRuns?run_type=scheduled&state=success")["dag_runs"][0]["dag_run_id"]
+    run = airflow.runs("lake_spark", run_type="scheduled", state="success")[0]
     path = f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job"
     first = airflow.call("GET", f"{path}/xcomEntries/return_value")["value"]
     airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
