@@ -15,6 +15,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.e2e.conftest import Site
+from tests.e2e.test_bootstrap import held_by_airflow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -24,8 +25,8 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 class Airflow:
     """A running Airflow: its address, and its REST API."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, home: Path) -> None:
+        self.url, self.home = url, home
         self.session = requests.Session()
 
     def login(self) -> None:
@@ -91,7 +92,7 @@ def airflow(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with open(folder / "log", "w") as log:
         process = subprocess.Popen([str(ROOT / "lake"), "airflow", "standalone"], env=converged.lab.environment(own), cwd=ROOT,
                                    stdout=log, stderr=log, start_new_session=True)  # fmt: skip
-    running = Airflow(f"http://127.0.0.1:{port}")
+    running = Airflow(f"http://127.0.0.1:{port}", folder / "home")
     try:
 
         def answers() -> bool:
@@ -209,3 +210,7 @@ def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, co
         until(lambda: not converged.kubectl("-n", "spark-jobs", "get", "pods", "-l", label, "-o", "name"), 60, "end of its pods")
     finally:
         airflow.call("PATCH", "/dags/lake_spark", is_paused=True)
+
+
+def test_no_secret_is_in_its_database_or_logs(airflow: Airflow, converged: Site) -> None:
+    held_by_airflow(converged, airflow.home)
