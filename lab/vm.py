@@ -22,6 +22,7 @@ from lab.run import Daemon, end, start_time
 from lab.site import NODE, ROOT, STORAGE, VMID, Lab
 
 SSH_USER = "debian"
+CLOCK_OFF = 5  # seconds
 
 
 class Api:
@@ -193,6 +194,9 @@ def reset(lab: Lab) -> None:
     if left := [key for key in api.call("GET", f"{path}/config") if key.startswith("unused") or key == "description"]:
         api.call("PUT", f"{path}/config", delete=",".join(left))
     _until(lambda: ssh_answers(lab), 60, "the VM's SSH", str)
+    off = api.call("GET", f"{path}/agent/get-time")["result"] / 1e9 - time.time()
+    if abs(off) > CLOCK_OFF:
+        raise LabError("reset", f"the lab {lab.name!r}", f"the VM's clock is {off:+.1f} s off, so that S3 would refuse signatures", "Run it again")
 
 
 def _open(host: str, port: int) -> bool:

@@ -56,7 +56,7 @@ async def rollback(call: Call) -> Any:
     """Go back to a snapshot; with `start` the VM then runs, whether memory was saved or not."""
 
     async def work(task: Task) -> None:
-        await snapshots.rollback(call.vms, call.vmid, call.path["snapname"])
+        await snapshots.rollback(call.vms, call.vmid, call.path["snapname"], task)
         if call.values.get("start") and not call.vms.running(call.vmid):
             async with call.vms.locked(call.vmid):
                 await power.start(call.vms, call.vmid)

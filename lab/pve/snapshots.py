@@ -1,17 +1,19 @@
 """Snapshots: QEMU's own, inside the qcow2 volumes; with `vmstate` the memory too, so that a rollback is a warm start."""
 
-import contextlib
 import time
 
 from lab.pve import boot, power
 from lab.pve.config import VmConfig
 from lab.pve.disks import keep_unused
 from lab.pve.errors import ApiError, failed
+from lab.pve.machine import Machine
 from lab.pve.properties import agent_enabled
 from lab.pve.storage import qemu_img
+from lab.pve.tasks import Task
 from lab.pve.vms import Vms
 
 META = ("snaptime", "vmstate", "parent", "runningmachine")
+AWAKE = 30  # seconds within which a guest that was just woken, on a busy machine, answers
 _NOT_KEPT = ("lock", "description", "digest")  # what is the VM's own, not a snapshot's
 
 
@@ -55,7 +57,7 @@ async def _save(vms: Vms, vmid: int, name: str, found: dict[str, tuple[str, dict
             await qemu_img("snapshot", "-c", name, vms.storages.path(volume))
 
 
-async def rollback(vms: Vms, vmid: int, name: str) -> None:
+async def rollback(vms: Vms, vmid: int, name: str, task: Task) -> None:
     """Take a VM back to a snapshot. One with memory runs on from there, its clock set right."""
 
     def check(config: VmConfig) -> None:
@@ -83,15 +85,22 @@ async def rollback(vms: Vms, vmid: int, name: str) -> None:
             await machine.job(f"load-{name}", "snapshot-load", {"tag": name, "vmstate": nodes[0], "devices": nodes})
             await machine.qmp("cont")
             if agent_enabled(section.get("agent", "0")):
-                await set_clock(vms, vmid)
+                try:
+                    await set_clock(machine)
+                except ApiError as error:  # a guest may have none, whatever its setting says
+                    task.say(f"WARNING: the guest's clock stands where it was: {error.message}")
 
 
-async def set_clock(vms: Vms, vmid: int) -> None:
-    """Tell the guest what time it is: it slept, and signatures of S3 requests depend on it."""
+async def set_clock(machine: Machine) -> None:
+    """Tell the guest what time it is: it slept, and signatures of S3 requests depend on it. Raises when it does not take it on."""
+    await machine.agent("guest-ping", timeout=AWAKE)  # slow, just woken; so the time is told after it
     for _ in range(5):
-        with contextlib.suppress(ApiError):
-            await vms.machine(vmid).agent("guest-set-time", {"time": time.time_ns()}, timeout=4)
+        await machine.agent("guest-set-time", {"time": time.time_ns()}, timeout=AWAKE)
+        before = time.time()
+        guest = await machine.agent("guest-get-time", timeout=AWAKE) / 1e9
+        if before - 0.5 < guest < time.time() + 0.5:
             return
+    raise failed("the guest's clock could not be set")
 
 
 async def delete(vms: Vms, vmid: int, name: str) -> None:
