@@ -88,10 +88,21 @@ class MinioServer:
                 return None
             raise self._told(what, error) from None
 
+    def _read(self, what: str, call: Callable[[], str], key: str) -> dict[str, Any] | None:
+        """As `_find`, for an admin call that answers in JSON: an object with that key, when it is MinIO that answers."""
+
+        def read() -> dict[str, Any]:
+            found = json.loads(call())
+            if not isinstance(found, dict) or key not in found:
+                raise ParseError(key)
+            return found
+
+        return self._find(what, read)
+
     def _told(self, what: str, error: Exception) -> LakeError:
-        if isinstance(error, (S3Error, MinioAdminException)):
+        other = isinstance(error, (json.JSONDecodeError, ParseError)) or (isinstance(error, MinioAdminException) and not code_of(error))
+        if isinstance(error, (S3Error, MinioAdminException)) and not other:
             return explained(what, error)
-        other = isinstance(error, (json.JSONDecodeError, ParseError))
         if isinstance(error, ValueError) and not other:  # minio-py's own check of a name, before any call
             return LakeError("use", f"{what} in MinIO", str(error), "Correct it in lake.yaml")
         cause = "what answers there does not answer as MinIO does" if other else network_cause(error)
@@ -109,7 +120,7 @@ class MinioServer:
         status = self._find(f"bucket {name}", lambda: self._s3.get_bucket_versioning(name).status)
         if status is None and not self._try(f"bucket {name}", lambda: self._s3.bucket_exists(name)):
             return None
-        quota = self._find(f"the quota of {name}", lambda: json.loads(self._admin.bucket_quota_get(name)))
+        quota = self._read(f"the quota of {name}", lambda: self._admin.bucket_quota_get(name), "quota")
         limit = (quota or {}).get("size") or (quota or {}).get("quota") or 0
         return BucketState(self._locked(name), status == ENABLED, Size(limit) if limit else None)
 
@@ -132,8 +143,7 @@ class MinioServer:
 
     def policy(self, name: str) -> dict[str, Any] | None:
         """The policy's document."""
-        found = self._find(f"policy {name}", lambda: json.loads(self._admin.policy_info(name)))
-        return found.get("Policy", found) if found is not None else None
+        return self._read(f"policy {name}", lambda: self._admin.policy_info(name), "Statement")
 
     def put_policy(self, name: str, document: dict[str, Any]) -> None:
         """Make or replace it."""
@@ -141,7 +151,7 @@ class MinioServer:
 
     def user(self, name: str) -> UserState | None:
         """The user."""
-        found = self._find(f"user {name}", lambda: json.loads(self._admin.user_info(name)))
+        found = self._read(f"user {name}", lambda: self._admin.user_info(name), "status")
         if found is None:
             return None
         return UserState(found.get("status") == "enabled", frozenset(p for p in (found.get("policyName") or "").split(",") if p))
@@ -162,8 +172,8 @@ class MinioServer:
 
     def owner(self, access_key: str) -> str | None:
         """The user whose access key this is."""
-        found = self._find("an access key", lambda: json.loads(self._admin.get_service_account(access_key)))
-        return found.get("parentUser") if found else None
+        found = self._read("an access key", lambda: self._admin.get_service_account(access_key), "parentUser")
+        return str(found["parentUser"]) if found else None
 
     def accepts(self, pair: Pair) -> bool:
         """Whether S3 lets someone in with it: what it may do then is another question."""
@@ -215,6 +225,9 @@ def explained(what: str, error: Exception) -> LakeError:
             f"it does not accept the root credentials ({code})",
             "Check the connection 'minio_admin'; the service task writes them into the VM",
         )
+    if code == "AccessDenied":
+        remedy = "Set login and password of the connection 'minio_admin' to MinIO's root credentials: a user's are not enough"
+        return LakeError("use", f"{what} in MinIO", f"{text} ({code})", remedy)
     if code in ("XMinioServerNotInitialized", "XMinioAdminServerNotInitialized"):
         return Unreachable("MinIO", "it is still starting", "Run again in a minute")
     if code == "AuthorizationHeaderMalformed":

@@ -144,15 +144,16 @@ def parse_slot(text: str, vmid: int) -> SlotFacts | None:
 
 def _explained(error: proxmoxer.ResourceException, call: str) -> LakeError:
     cause = str(error.content or error.status_message or error.status_code).strip()  # content is the reason phrase, which carries the message
-    if error.errors:
-        cause += " " + ", ".join(f"{k}: {v}" for k, v in dict(error.errors).items())
+    if said := ", ".join(f"{k}: {v}" for k, v in dict(error.errors or {}).items() if isinstance(v, str)):  # bytes: an answer that is no JSON
+        cause += f" {said}"
     if error.status_code == 401:
         return LakeError("log in to", "Proxmox VE", f"{cause} (the token id or its secret is wrong)", "Check the connection 'proxmox'; ./lake doctor tries it")
     if error.status_code == 403:
         return LakeError("use", "Proxmox VE", cause, "Give the token that privilege: ./lake doctor prints the pveum lines")
     if error.status_code in (595, 596, 599, 502, 503, 504):
-        return Unreachable("the Proxmox VE node", cause)
-    return LakeError("use", f"Proxmox VE ({call})", cause)
+        return Unreachable("the Proxmox VE node", cause, "Check that the node runs, and vm.node in lake.yaml")
+    no_json = isinstance(error.errors, dict) and isinstance(error.errors.get("errors"), bytes)
+    return LakeError("use", f"Proxmox VE ({call})", cause, "Check the connection 'proxmox': is it Proxmox VE that answers there?" if no_json else "")
 
 
 def _network_cause(error: Exception) -> str:

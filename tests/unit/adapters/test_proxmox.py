@@ -139,6 +139,9 @@ def node(server: Node) -> Node:
 CONFIG, PENDING, TASK = "nodes/pve/qemu/100/config", "nodes/pve/qemu/100/pending", "UPID:pve:0001:0002:68F0:qmconfig:100:homelake@pve!bootstrap:"
 
 
+NODE_RUNS = "Check that the node runs, and vm.node in lake.yaml."
+
+
 def test_it_shows_its_token(node: Node) -> None:
     node.answers["GET version"] = (200, "OK", {"data": {"version": "9.0"}})
     assert node.client().call("get", "version") == {"version": "9.0"}
@@ -157,9 +160,9 @@ def test_it_shows_its_token(node: Node) -> None:
          "Unable to use Proxmox VE (GET version): Parameter verification failed. scsi1: invalid format - unknown key 'sd'."),
         (500, "Configuration file 'nodes/pve/qemu-server/100.conf' does not exist", {"data": None}, LakeError,
          "Unable to use Proxmox VE (GET version): Configuration file 'nodes/pve/qemu-server/100.conf' does not exist."),
-        (595, "Connection refused", {"data": None}, Unreachable, "Unable to reach the Proxmox VE node: Connection refused."),
-        (596, "Broken pipe", {"data": None}, Unreachable, "Unable to reach the Proxmox VE node: Broken pipe."),
-        (503, "Service Unavailable", {"data": None}, Unreachable, "Unable to reach the Proxmox VE node: Service Unavailable."),
+        (595, "Connection refused", {"data": None}, Unreachable, f"Unable to reach the Proxmox VE node: Connection refused. {NODE_RUNS}"),
+        (596, "Broken pipe", {"data": None}, Unreachable, f"Unable to reach the Proxmox VE node: Broken pipe. {NODE_RUNS}"),
+        (503, "Service Unavailable", {"data": None}, Unreachable, f"Unable to reach the Proxmox VE node: Service Unavailable. {NODE_RUNS}"),
     ],
     ids=lambda v: str(v) if isinstance(v, int) else "",
 )  # fmt: skip
