@@ -1,73 +1,13 @@
 """The proof of a user's rights: both directions, and nothing left behind however it ends."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from include.lake.errors import LakeError, Unreachable
 from include.lake.proof import Check, Denied, prove
+from tests.fakes.tenant import FakeTenant
 
 ALLOWED = {"put datalake", "get datalake", "list datalake", "multipart datalake", "delete datalake"}
 EVERY = {"put elsewhere", "list elsewhere", "set_versioning datalake", "make_bucket elsewhere-new", "put_policy", "list_users", "add_access_key"}
-
-
-class FakeTenant:
-    """An object store with versions, seen by a user who may make the calls in `may`. `failing` raises that error at that call."""
-
-    def __init__(self, may: set[str], failing: tuple[str, Exception] | None = None) -> None:
-        self.may, self.failing = may, failing
-        self.tried: list[str] = []
-        self.things: set[Any] = set()  # what is in the store
-        self.made: list[Any] = []  # what clear() undoes
-
-    def _call(self, name: str, what: Callable[[], Any] = lambda: None) -> Any:
-        self.tried.append(name)
-        if self.failing and self.failing[0] == name:
-            raise self.failing[1]
-        if name not in self.may:
-            raise Denied(name)
-        return what()
-
-    def _make(self, thing: Any) -> None:
-        self.things.add(thing)
-        self.made.append(thing)
-
-    def put(self, bucket: str, key: str, data: bytes) -> str:
-        self._call(f"put {bucket}", lambda: self._make((bucket, key, data)))
-        return "v1"
-
-    def get(self, bucket: str, key: str) -> bytes:
-        return bytes(self._call(f"get {bucket}", lambda: next(t[2] for t in self.things if t[:2] == (bucket, key))))
-
-    def list(self, bucket: str, prefix: str) -> list[str]:
-        return self._call(f"list {bucket}") or []
-
-    def multipart(self, bucket: str, key: str) -> None:
-        self._call(f"multipart {bucket}")
-
-    def delete(self, bucket: str, key: str) -> None:
-        self._call(f"delete {bucket}", lambda: self._make((bucket, key, "marker")))
-
-    def make_bucket(self, bucket: str) -> None:
-        self._call(f"make_bucket {bucket}", lambda: self._make(bucket))
-
-    def put_policy(self, name: str) -> None:
-        self._call("put_policy", lambda: self._make(("policy", name)))
-
-    def list_users(self) -> None:
-        self._call("list_users")
-
-    def add_access_key(self) -> None:
-        self._call("add_access_key", lambda: self._make("a key"))
-
-    def set_versioning(self, bucket: str) -> None:
-        self._call(f"set_versioning {bucket}")
-
-    def clear(self) -> None:
-        self.tried.append("clear")
-        while self.made:
-            self.things.remove(self.made.pop())
 
 
 def proof(tenant: FakeTenant) -> list[Check]:
