@@ -5,26 +5,17 @@ beside the lake, whatever state that is in, on things of its own, and takes them
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from include.adapters.clients import Clients
-from include.connections import Connection
-from include.lake.errors import LakeError, Unreachable
+from include.connections import Connection, NotConfigured
+from include.lake.errors import LakeError
 from include.settings import connections
 from tests.conftest import TestLab
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The lab's real parts: the adapters' clients, as Homelake makes them. `further` are connections that a test adds."""
-
-    lab: TestLab
-    clients: Clients
-    further: dict[str, Callable[[], Connection]]
+from tests.contract.programs import Programs, build
+from tests.contract.real import Disk, Parts
 
 
 @pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=pytest.mark.lab)])
@@ -33,7 +24,7 @@ def side(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def parts(lab: TestLab) -> Iterator[Parts]:
     """The real parts."""
     known, further = connections(lab), dict[str, Callable[[], Connection]]()
@@ -42,7 +33,7 @@ def parts(lab: TestLab) -> Iterator[Parts]:
         if conn_id in further:
             return further[conn_id]()
         if conn_id not in known:
-            raise LakeError("find", f"the connection {conn_id!r}", "it is not configured")
+            raise NotConfigured("find", f"the connection {conn_id!r}", "it is not configured")
         return known[conn_id]
 
     made = Parts(lab, Clients(find), further)
@@ -50,13 +41,20 @@ def parts(lab: TestLab) -> Iterator[Parts]:
     made.clients.close()
 
 
-@pytest.fixture(scope="module")
-def guest(parts: Parts) -> Parts:
-    """The real parts, with a connection to the VM that works: one from before a reset of the lab is dead, and is made anew here."""
-    with suppress(Unreachable):
-        parts.clients.host.run("true")
-    parts.clients.host.run("true")
-    return parts
+@pytest.fixture(scope="package")
+def disk(parts: Parts) -> Iterator[Disk]:
+    """A second disk in the lab's VM, hot-plugged once and taken away at the end, with whatever a killed run left."""
+    made = Disk(parts)
+    made.clear()
+    made.plug()
+    yield made
+    made.clear()
+
+
+@pytest.fixture(scope="package")
+def programs(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """The real parts, and real programs for the VM."""
+    return Programs(parts, build(tmp_path_factory.mktemp("programs")))
 
 
 @pytest.fixture(scope="module")

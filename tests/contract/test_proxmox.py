@@ -16,7 +16,7 @@ from include.lake.resource import ensure, plan
 from include.lake.resources.vm_disk import FLAGS, SlotFacts, VmDisk, VmDiskState
 from include.lake.secret import Secret
 from include.lake.units import Size
-from tests.contract.conftest import Parts
+from tests.contract.real import Parts
 from tests.fakes.proxmox import FakeProxmox
 
 GIB = 2**30

@@ -1,0 +1,89 @@
+"""Every call of every client, on things that need not be there: for parts that are out of reach, or let nobody in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from include.lake.errors import LakeError, Unreachable
+from include.lake.resources.filesystem import FilesystemState
+from include.lake.resources.keypair import Pair
+from include.lake.resources.vm_disk import VmDiskState
+from include.lake.secret import Secret
+from include.lake.units import Size
+
+NAME, GIB, PAIR = "contract-nobody", Size(2**30), Pair("CONTRACTNOBODY", Secret("nobody's secret"))
+AT = ("pve", 100, "scsi29")
+
+READING: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "proxmox": {"slot": lambda c: c.slot(*AT), "scsihw": lambda c: c.scsihw(*AT[:2])},
+    "host": {
+        "device": lambda c: c.device(AT[2]),
+        "mount_facts": lambda c: c.mount_facts("/mnt/contract-nowhere"),
+        "account": lambda c: c.account(NAME, "/srv"),
+        "machine": lambda c: c.machine(),
+        "installed": lambda c: c.installed(NAME),
+        "try_out": lambda c: c.try_out(NAME, "0" * 64),
+        "service": lambda c: c.service(NAME, 9999),
+    },
+    "minio": {
+        "bucket": lambda c: c.bucket(NAME),
+        "policy": lambda c: c.policy(NAME),
+        "user": lambda c: c.user(NAME),
+        "owner": lambda c: c.owner(PAIR.access_key),
+        "accepts": lambda c: c.accepts(PAIR),
+    },
+    "kubernetes": {
+        "namespace": lambda c: c.namespace(NAME),
+        "service_account": lambda c: c.service_account(NAME, NAME),
+        "secret": lambda c: c.secret(NAME, NAME),
+    },
+}
+WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "proxmox": {
+        "add_disk": lambda c: c.add_disk(*AT, VmDiskState("local-lvm", GIB)),
+        "set_flags": lambda c: c.set_flags(*AT, {"ssd": True}),
+        "grow": lambda c: c.grow(*AT, GIB),
+    },
+    "host": {
+        "make_filesystem": lambda c: c.make_filesystem("/dev/contract-nothing", FilesystemState("ext4", "", ""), again=False),
+        "grow_filesystem": lambda c: c.grow_filesystem("/dev/contract-nothing"),
+        "write_fstab": lambda c: c.write_fstab("/mnt/contract-nowhere", "x", "ext4", "noauto"),
+        "give_data": lambda c: c.give_data(NAME, "/mnt/contract-nowhere"),
+        "switch": lambda c: c.switch(NAME, "0" * 64),
+        "restart": lambda c: c.restart(NAME),
+        "wait_serving": lambda c: c.wait_serving(NAME, 9999),
+    },
+    "minio": {
+        "make_bucket": lambda c: c.make_bucket(NAME, object_lock=False),
+        "set_versioning": lambda c: c.set_versioning(NAME, on=True),
+        "set_quota": lambda c: c.set_quota(NAME, GIB),
+        "put_policy": lambda c: c.put_policy(NAME, {"Version": "2012-10-17", "Statement": []}),
+        "add_user": lambda c: c.add_user(NAME),
+        "enable_user": lambda c: c.enable_user(NAME),
+        "hold": lambda c: c.hold(NAME, frozenset({NAME})),
+        "put_access_key": lambda c: c.put_access_key(NAME, PAIR, new=True),
+    },
+    "kubernetes": {
+        "make_namespace": lambda c: c.make_namespace(NAME),
+        "make_service_account": lambda c: c.make_service_account(NAME, NAME),
+        "put_role": lambda c: c.put_role(NAME, NAME, frozenset({"get pods"})),
+        "bind": lambda c: c.bind(NAME, NAME),
+        "write_secret": lambda c: c.write_secret(NAME, NAME, {"a": Secret("1")}),
+    },
+}
+
+
+def told(call: Callable[[], Any], *, retry: bool | None = None) -> LakeError:
+    """The error of ours that a call ends with: never absent, never a traceback. It names a cause and a remedy.
+
+    `retry` says whether it must be one that may go away by itself.
+    """
+    with pytest.raises(LakeError) as caught:
+        answer = call()
+        pytest.fail(f"it answered {answer!r}")
+    error = caught.value
+    assert error.cause, str(error)
+    assert error.remedy, str(error)
+    assert retry in (None, isinstance(error, Unreachable)), str(error)
+    return error

@@ -1,0 +1,120 @@
+"""The contract of AccountClient, with an account of its own; its data directory is the mount of the second disk."""
+
+from dataclasses import replace
+
+import pytest
+
+from include.lake.errors import LakeError, Refused
+from include.lake.resource import ensure, plan
+from include.lake.resources.account import Account, AccountState
+from tests.contract.real import MAKE, NAME, TARGET, UUID, Disk
+from tests.fakes.guest import FakeGuest
+
+NEW = AccountState(system=True, login=False, owns_data=False)
+OWNER = replace(NEW, owns_data=True)
+RESOURCE = Account(NAME, TARGET, f"mount{TARGET}", AccountState())
+
+
+class Fake:
+    """A new fake for each test."""
+
+    def clear(self) -> None:
+        self.client = FakeGuest()
+        self.client.mounts[TARGET] = UUID
+
+    def close(self) -> None:
+        pass
+
+    def put(self, state: AccountState) -> None:
+        """Make the account by hand."""
+        self.client.accounts[NAME] = state
+        self.client.owners[TARGET] = NAME if state.owns_data else "root"
+
+    def mounted(self, now: bool) -> None:
+        """Mount the data directory, or unmount it, by hand."""
+        self.client.mounts = {TARGET: UUID} if now else {}
+
+
+class Real:
+    """The lab's VM."""
+
+    needs = "disk"
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk, self.root, self.client = disk, disk.parts.root, disk.parts.clients.host
+        disk.carry(MAKE)
+        self.mounted(True)
+
+    def clear(self) -> None:
+        self.root(f"mountpoint -q {TARGET} || mount {self._what}; userdel -f {NAME} 2>/dev/null; chown root:root {TARGET}; chmod 755 {TARGET}")
+
+    def close(self) -> None:
+        self.disk.carry()
+
+    _what = f"UUID={UUID} {TARGET}"
+
+    def put(self, state: AccountState) -> None:
+        system, shell = "--system" if state.system else "", "/bin/bash" if state.login else "/usr/sbin/nologin"
+        own = f"chown {NAME}:{NAME} {TARGET}; chmod 750 {TARGET}" if state.owns_data else ""
+        self.root(f"useradd {system} --user-group --no-create-home --shell {shell} {NAME}; {own}")
+
+    def mounted(self, now: bool) -> None:
+        self.root(f"mkdir -p {TARGET}; mount {self._what}" if now else f"umount {TARGET}")
+
+
+Rig = Fake | Real
+
+
+def test_an_account_that_is_not_there(rig: Rig) -> None:
+    assert rig.client.account(NAME, TARGET) is None
+    for call in (lambda: rig.client.close_login(NAME), lambda: rig.client.give_data(NAME, TARGET)):
+        with pytest.raises(LakeError):
+            call()
+    assert rig.client.account(NAME, TARGET) is None
+
+
+def test_it_is_added_once_and_given_the_data(rig: Rig) -> None:
+    rig.client.add_account(NAME)
+    assert rig.client.account(NAME, TARGET) == NEW
+    with pytest.raises(LakeError):
+        rig.client.add_account(NAME)
+    for _ in range(2):
+        rig.client.give_data(NAME, TARGET)
+        assert rig.client.account(NAME, TARGET) == OWNER
+    assert rig.client.account(NAME, "/srv") == NEW, "another directory is not its own"
+
+
+def test_the_bare_directory_is_never_given(rig: Rig) -> None:
+    rig.put(OWNER)
+    rig.mounted(False)
+    assert rig.client.account(NAME, TARGET) == NEW
+    with pytest.raises(LakeError, match="not mounted"):
+        rig.client.give_data(NAME, TARGET)
+    assert rig.client.account(NAME, TARGET) == NEW
+    rig.mounted(True)
+    assert rig.client.account(NAME, TARGET) == OWNER
+
+
+def test_a_login_is_taken_away(rig: Rig) -> None:
+    rig.put(replace(OWNER, login=True))
+    assert rig.client.account(NAME, TARGET) == replace(OWNER, login=True)
+    for _ in range(2):
+        rig.client.close_login(NAME)
+        assert rig.client.account(NAME, TARGET) == OWNER
+
+
+@pytest.mark.parametrize(("start", "fields"), [(None, {"system", "login", "owns_data"}), (replace(NEW, login=True), {"login", "owns_data"}), (OWNER, set())],
+                         ids=["nothing", "a login", "as declared"])  # fmt: skip
+def test_the_law_holds(rig: Rig, start: AccountState | None, fields: set[str]) -> None:
+    if start:
+        rig.put(start)
+    assert ensure(RESOURCE, rig.client).plan.fields() == fields
+    todo, state = plan(RESOURCE, rig.client)
+    assert (todo.changes, state) == ((), AccountState())
+
+
+def test_an_ordinary_account_is_refused(rig: Rig) -> None:
+    rig.put(replace(OWNER, system=False))
+    assert rig.client.account(NAME, TARGET) == replace(OWNER, system=False)
+    with pytest.raises(Refused):
+        ensure(RESOURCE, rig.client)

@@ -1,0 +1,72 @@
+"""The contract of BucketClient."""
+
+import pytest
+
+from include.lake.errors import LakeError, Refused
+from include.lake.resource import ensure, plan
+from include.lake.resources.bucket import Bucket, BucketState
+from include.lake.units import Size
+from tests.contract.minio import Fake, Real, Rig
+
+__all__ = ["Fake", "Real"]  # for the fixture `rig`
+GIB = 2**30
+
+
+def test_a_bucket_that_is_not_there(rig: Rig) -> None:
+    assert rig.client.bucket(rig.name) is None
+    rig.client.set_versioning(rig.name, on=True)  # MinIO takes it, and makes nothing of it
+    with pytest.raises(LakeError):
+        rig.client.set_quota(rig.name, Size(GIB))
+    assert rig.client.bucket(rig.name) is None
+
+
+def test_a_plain_bucket(rig: Rig) -> None:
+    rig.client.make_bucket(rig.name, object_lock=False)
+    assert rig.client.bucket(rig.name) == BucketState(False, False, None)
+    with pytest.raises(LakeError):
+        rig.client.make_bucket(rig.name, object_lock=True)
+    for on in (True, True, False):
+        rig.client.set_versioning(rig.name, on=on)
+        assert rig.client.bucket(rig.name) == BucketState(False, on, None)
+
+
+def test_a_bucket_with_object_lock(rig: Rig) -> None:
+    rig.client.make_bucket(rig.name, object_lock=True)
+    assert rig.client.bucket(rig.name) == BucketState(True, True, None)
+    with pytest.raises(LakeError):
+        rig.client.set_versioning(rig.name, on=False)
+    with pytest.raises(LakeError):
+        rig.client.make_bucket(rig.name, object_lock=True)
+    for quota in (Size(GIB), Size(GIB), Size(3 * GIB)):
+        rig.client.set_quota(rig.name, quota)
+        assert rig.client.bucket(rig.name) == BucketState(True, True, quota)
+
+
+@pytest.mark.parametrize(
+    ("start", "fields"),
+    [
+        (None, {"object_lock", "versioning", "quota"}),
+        (BucketState(True, True, None), {"quota"}),
+        (BucketState(True, True, Size(GIB)), {"quota"}),
+        (BucketState(True, True, Size(2 * GIB)), set()),
+    ],
+    ids=["nothing", "no quota", "another quota", "as declared"],
+)
+def test_the_law_holds(rig: Rig, start: BucketState | None, fields: set[str]) -> None:
+    resource = Bucket(rig.name, "service/minio", BucketState(True, True, Size(2 * GIB)))
+    if start:
+        rig.client.make_bucket(rig.name, object_lock=True)
+        if start.quota:
+            rig.client.set_quota(rig.name, start.quota)
+    assert ensure(resource, rig.client).plan.fields() == fields
+    todo, state = plan(resource, rig.client)
+    assert (todo.changes, state) == ((), resource.desired)
+
+
+def test_an_existing_bucket_gets_no_lock_and_a_locked_one_keeps_it(rig: Rig) -> None:
+    rig.client.make_bucket(rig.name, object_lock=False)
+    with pytest.raises(Refused):
+        ensure(Bucket(rig.name, "service/minio", BucketState(True, True)), rig.client)
+    with pytest.raises(Refused):
+        ensure(Bucket(rig.name, "service/minio", BucketState(True, True)), rig.client, force={f"bucket/{rig.name}"})
+    assert rig.client.bucket(rig.name) == BucketState(False, False, None)

@@ -1,0 +1,175 @@
+"""The contract of FilesystemClient, on a second disk of the lab's VM."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from include.lake.errors import LakeError, Refused, Unreachable
+from include.lake.resource import ensure, plan
+from include.lake.resources.filesystem import MAKING, DeviceFacts, Filesystem, FilesystemState
+from tests.contract.real import DEVICE, MADE, MAKE, OTHER, SLOT, UUID, Disk
+from tests.fakes.guest import FakeGuest
+
+HALF = replace(MADE, label=MAKING)
+SMALL = replace(MADE, fills_device=False)
+FOREIGN = ("partitions", "swap", "another filesystem", "two filesystems", "begun by another lake")
+RESOURCE = Filesystem(SLOT, f"vm-disk/100/{SLOT}", MADE)
+
+
+class Fake:
+    """A new fake for each test."""
+
+    path = f"/dev/{SLOT}"
+
+    def clear(self) -> None:
+        self.client = FakeGuest()
+        self.carry("nothing")
+
+    def close(self) -> None:
+        pass
+
+    def carry(self, what: str) -> None:
+        """Put something on the disk by hand."""
+        self.client.disks[SLOT] = {
+            "nothing": ((), None),
+            "ours": (("ext4",), MADE),
+            "ours, begun": (("ext4",), HALF),
+            "ours, small": (("ext4",), SMALL),
+            "partitions": (("dos", f"{SLOT}1"), None),
+            "swap": (("swap",), FilesystemState("swap", OTHER, "", False)),
+            "another filesystem": (("ext4",), FilesystemState("ext4", OTHER, "contract")),
+            "two filesystems": (("ext4", "squashfs"), None),
+            "begun by another lake": (("ext4",), FilesystemState("ext4", OTHER, MAKING)),
+        }[what]
+
+    @contextmanager
+    def unwritten(self) -> Iterator[None]:
+        """Nothing is written to the disk in the block, whatever is called."""
+        before = dict(self.client.disks)
+        yield
+        assert self.client.disks == before
+
+
+class Real:
+    """The second disk; its kernel counts what is written to it."""
+
+    needs, path = "disk", DEVICE
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk, self.client = disk, disk.parts.clients.host
+
+    def clear(self) -> None:
+        pass  # `carry` clears before it puts something on it
+
+    def close(self) -> None:
+        pass
+
+    def carry(self, what: str) -> None:
+        other = f"mkfs.ext4 -q -F -U {OTHER} -m 0"
+        self.disk.carry({
+            "nothing": "",
+            "ours": MAKE,
+            "ours, begun": f"mkfs.ext4 -q -F -U {UUID} -L {MAKING} -m 0 $dev",
+            "ours, small": f"{MAKE} 1G",
+            # One partition of type 83, from sector 2048 on, of 2^20 sectors; then the table's mark.
+            "partitions": r"printf '\0\0\0\0\x83\0\0\0\0\x08\0\0\0\0\x10\0' | dd of=$dev bs=1 seek=446 status=none;"
+                          r"printf '\x55\xaa' | dd of=$dev bs=1 seek=510 status=none; sync; blockdev --rereadpt $dev",
+            "swap": "mkswap $dev >/dev/null",
+            "another filesystem": f"{other} -L contract $dev",
+            "two filesystems": f"{other} $dev; printf hsqs | dd of=$dev status=none; printf '\\x04' | dd of=$dev bs=1 seek=28 status=none",
+            "begun by another lake": f"{other} -L {MAKING} $dev",
+        }[what])  # fmt: skip
+
+    def _written(self) -> str:
+        return self.disk.parts.root(f"sync; cat /sys/block/$(basename $(readlink -f {DEVICE}))/stat").split()[6]
+
+    @contextmanager
+    def unwritten(self) -> Iterator[None]:
+        before = self._written()
+        yield
+        assert self._written() == before
+
+
+Rig = Fake | Real
+
+
+def look(rig: Rig) -> DeviceFacts:
+    return rig.client.device(SLOT)
+
+
+def test_a_disk_that_is_not_there_is_out_of_reach_and_not_empty(rig: Rig) -> None:
+    with pytest.raises(Unreachable):
+        rig.client.device("scsi29")
+    for call in (lambda: rig.client.make_filesystem("/dev/scsi29", MADE, again=False), lambda: rig.client.make_filesystem("/dev/scsi29", MADE, again=True),
+                 lambda: rig.client.grow_filesystem("/dev/scsi29")):  # fmt: skip
+        with pytest.raises(LakeError):
+            call()
+
+
+def test_a_filesystem_is_made_once(rig: Rig) -> None:
+    rig.carry("nothing")
+    with rig.unwritten():
+        assert look(rig) == DeviceFacts(rig.path, (), None)
+        with pytest.raises(LakeError, match="only ext4"):
+            rig.client.make_filesystem(rig.path, replace(MADE, type="xfs"), again=False)
+        with pytest.raises(Refused):
+            rig.client.make_filesystem(rig.path, MADE, again=True)
+    rig.client.make_filesystem(rig.path, MADE, again=False)
+    assert look(rig) == DeviceFacts(rig.path, ("ext4",), MADE)
+    for again in (False, True):
+        with pytest.raises(Refused):
+            rig.client.make_filesystem(rig.path, MADE, again=again)
+    rig.client.grow_filesystem(rig.path)  # it fills its disk: no change
+    assert look(rig) == DeviceFacts(rig.path, ("ext4",), MADE)
+
+
+def test_what_was_begun_is_made_again(rig: Rig) -> None:
+    rig.carry("ours, begun")
+    assert look(rig) == DeviceFacts(rig.path, ("ext4",), HALF)
+    with pytest.raises(Refused):
+        rig.client.make_filesystem(rig.path, MADE, again=False)
+    rig.client.make_filesystem(rig.path, MADE, again=True)
+    assert look(rig) == DeviceFacts(rig.path, ("ext4",), MADE)
+
+
+def test_it_grows_to_its_disk(rig: Rig) -> None:
+    rig.carry("ours, small")
+    assert look(rig).state == SMALL
+    for _ in range(2):
+        rig.client.grow_filesystem(rig.path)
+        assert look(rig).state == MADE
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_a_disk_carries_is_seen_and_never_formatted(rig: Rig, what: str) -> None:
+    rig.carry(what)
+    before = look(rig)
+    assert before.signatures
+    kinds = {"partitions": (None, None), "two filesystems": (None, None), "swap": ("swap", None)}
+    kind, uuid = kinds.get(what, ("ext4", OTHER))
+    assert (before.state and before.state.type) == kind
+    assert uuid in (None, before.state and before.state.uuid)
+    for again in (False, True):
+        with pytest.raises(Refused):
+            rig.client.make_filesystem(rig.path, MADE, again=again)
+    with pytest.raises(Refused, match="never formats"):
+        ensure(RESOURCE, rig.client, force={RESOURCE.id})
+    assert look(rig) == before
+
+
+def test_growing_what_is_no_ext4_is_an_error(rig: Rig) -> None:
+    rig.carry("nothing")
+    with pytest.raises(LakeError):
+        rig.client.grow_filesystem(rig.path)
+    assert not look(rig).signatures
+
+
+@pytest.mark.parametrize(("start", "fields"), [("nothing", {"type", "uuid", "label", "fills_device"}), ("ours", set()), ("ours, small", {"fills_device"}),
+                                               ("ours, begun", {"type", "uuid", "label", "fills_device"})])  # fmt: skip
+def test_the_law_holds(rig: Rig, start: str, fields: set[str]) -> None:
+    rig.carry(start)
+    assert ensure(RESOURCE, rig.client).plan.fields() == fields
+    todo, state = plan(RESOURCE, rig.client)
+    assert (todo.changes, state) == ((), MADE)

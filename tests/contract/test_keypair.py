@@ -1,0 +1,173 @@
+"""The contract of KeyPairClient: pairs in Kubernetes secrets, and as access keys of MinIO. What hashes in the emulated VM costs seconds: few calls."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from minio.error import MinioAdminException
+
+from include.connections import Connection
+from include.lake.errors import LakeError, Refused
+from include.lake.resource import ensure, plan
+from include.lake.resources.keypair import KeyPair, KeyPairState, Pair
+from include.lake.resources.namespace import NamespaceState
+from include.lake.resources.user import UserState
+from include.lake.secret import Secret
+from tests.contract import kubernetes, minio
+from tests.contract.real import Parts
+from tests.fakes.kubernetes import FakeKeyPairs
+
+KEYS = ("access-key", "secret-key")
+
+
+class Fake(kubernetes.Fake, minio.Fake):
+    """A new fake for each test, with a user and a namespace."""
+
+    def clear(self) -> None:
+        minio.Fake.clear(self)
+        self.client, self.namespace = FakeKeyPairs(), "contract"
+        self.client.users[self.name] = UserState(True, frozenset())
+        self.client.namespaces[self.namespace] = NamespaceState()
+
+    def give(self, found: Callable[[], Connection]) -> None:
+        """Set the connection in which the owner gives the pair."""
+        try:
+            connection = found()
+            self.client.owners_pair = Pair(connection.login, connection.password)
+        except LakeError as error:
+            self.client.owners_pair = error
+
+
+class Real:
+    """The lake's MinIO with a user, and the lab's Kubernetes with a namespace, both of the suite's own."""
+
+    needs = "with_minio"
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.client = parts, parts.clients.keypair
+        self.store, self.cluster = minio.Real(parts), kubernetes.Real(parts)
+        self.store.clear()
+        self.cluster.clear()
+        self.name, self.namespace, self.pair = self.store.name, self.cluster.namespace, self.store.pair
+        self.store.client.add_user(self.name)
+        self.cluster.client.make_namespace(self.namespace)
+
+    def clear(self) -> None:
+        with suppress(MinioAdminException):
+            self.store.admin.delete_service_account(self.pair.access_key)
+        mark = uuid4().hex[:8]
+        self.pair = Pair(f"CONTRACT{mark.upper()}", Secret(uuid4().hex))
+        self.parts.further.clear()
+        for secret in self.cluster.core.list_namespaced_secret(self.namespace).items:
+            self.cluster.core.delete_namespaced_secret(secret.metadata.name, self.namespace)
+
+    def close(self) -> None:
+        self.store.clear()
+        self.cluster.clear()
+
+    def give(self, found: Callable[[], Connection]) -> None:
+        self.parts.further[f"lake_user_{self.name.replace('-', '_')}"] = found
+
+    def switch_off(self, pair: Pair) -> None:
+        self.store.switch_off(pair)
+
+    def disable_user(self) -> None:
+        self.store.disable_user()
+
+    def put_secret(self, name: str, values: dict[str, str]) -> None:
+        self.cluster.put_secret(name, values)
+
+
+Rig = Fake | Real
+
+
+def other(pair: Pair) -> Pair:
+    return replace(pair, secret_key=Secret("quite-another-secret"))
+
+
+def test_the_owners_pair(rig: Rig) -> None:
+    assert rig.client.given(rig.name) is None
+    rig.give(lambda: Connection("lake_user", "generic", login="AKOWN", password=Secret("the-owners-own")))
+    assert rig.client.given(rig.name) == Pair("AKOWN", Secret("the-owners-own"))
+
+    def broken() -> Connection:
+        raise LakeError("read", "the connection", "it is neither Airflow's JSON form nor a URI")
+
+    rig.give(broken)
+    with pytest.raises(LakeError):
+        rig.client.given(rig.name)  # never as if there were none
+
+
+def test_new_pairs_are_well_formed_and_differ(rig: Rig) -> None:
+    one, two = rig.client.new_pair(), rig.client.new_pair()
+    assert one.well_formed() and two.well_formed()
+    assert one.access_key != two.access_key
+    assert one.secret_key != two.secret_key
+
+
+def test_a_secret_keeps_the_keys_that_are_not_written(rig: Rig) -> None:
+    assert rig.client.secret(rig.namespace, "pair") is None
+    assert rig.client.secret("contract-nowhere", "pair") is None
+    with pytest.raises(LakeError):
+        rig.client.write_secret("contract-nowhere", "pair", {"a": Secret("1")})
+    for values, whole in (({"a": "1"}, {"a": "1"}), ({"b": "é=\n"}, {"a": "1", "b": "é=\n"}), ({"a": "2"}, {"a": "2", "b": "é=\n"})):
+        rig.client.write_secret(rig.namespace, "pair", {k: Secret(v) for k, v in values.items()})
+        assert rig.client.secret(rig.namespace, "pair") == {k: Secret(v) for k, v in whole.items()}
+    rig.put_secret("by-hand", {})
+    assert rig.client.secret(rig.namespace, "by-hand") == {}
+
+
+def test_a_pair_that_minio_does_not_know(rig: Rig) -> None:
+    assert rig.client.owner(rig.pair.access_key) is None
+    assert rig.client.accepts(rig.pair) is False
+    for user, pair, new in ((rig.name, rig.pair, False), ("contract-nobody", rig.pair, True), (rig.name, Pair("x", Secret("short")), True)):
+        with pytest.raises(LakeError):
+            rig.client.put_access_key(user, pair, new=new)
+    with pytest.raises(LakeError):
+        rig.client.owner(rig.name)  # a user's name is no access key, and not free for one
+    assert rig.client.owner(rig.pair.access_key) is None
+
+
+def test_an_access_key_is_made_once_and_given_another_secret(rig: Rig) -> None:
+    rig.client.put_access_key(rig.name, rig.pair, new=True)
+    assert rig.client.owner(rig.pair.access_key) == rig.name
+    assert (rig.client.accepts(rig.pair), rig.client.accepts(other(rig.pair))) == (True, False)
+    with pytest.raises(LakeError):
+        rig.client.put_access_key(rig.name, other(rig.pair), new=True)
+    assert (rig.client.accepts(rig.pair), rig.client.accepts(other(rig.pair))) == (True, False)
+    rig.client.put_access_key(rig.name, other(rig.pair), new=False)
+    assert (rig.client.accepts(rig.pair), rig.client.accepts(other(rig.pair))) == (False, True)
+    rig.switch_off(rig.pair)
+    assert rig.client.accepts(other(rig.pair)) is False
+    rig.client.put_access_key(rig.name, other(rig.pair), new=False)  # and switches it on again
+    assert rig.client.accepts(other(rig.pair)) is True
+
+
+@pytest.mark.parametrize(
+    ("start", "fields"), [("nothing", {"complete", "accepted"}), ("half a secret", {"complete", "accepted"}), ("another secret", {"accepted"})]
+)
+def test_the_law_holds(rig: Rig, start: str, fields: set[str]) -> None:
+    resource = KeyPair(rig.name, rig.namespace, "pair", KEYS, KeyPairState(None))
+    values = {KEYS[0]: rig.pair.access_key, KEYS[1]: rig.pair.secret_key.reveal(), "third": "stays"}
+    if start == "another secret":
+        rig.put_secret("pair", values)
+        rig.client.put_access_key(rig.name, other(rig.pair), new=True)
+    elif start == "half a secret":
+        rig.put_secret("pair", {KEYS[0]: rig.pair.access_key, "third": "stays"})
+    assert ensure(resource, rig.client).plan.fields() == fields
+    found = resource.pair(rig.client)
+    assert rig.client.accepts(found)
+    todo, state = plan(resource, rig.client)
+    assert (todo.changes, state) == ((), KeyPairState(found))
+    secret = rig.client.secret(rig.namespace, "pair") or {}
+    assert secret.get("third") == (None if start == "nothing" else Secret("stays"))
+    rig.pair = found  # what is cleared away
+
+
+def test_an_access_key_of_someone_else_is_refused(rig: Rig) -> None:
+    rig.client.put_access_key(rig.name, rig.pair, new=True)
+    rig.put_secret("pair", {KEYS[0]: rig.pair.access_key, KEYS[1]: rig.pair.secret_key.reveal()})
+    with pytest.raises(Refused, match=f"belongs to {rig.name}"):
+        ensure(KeyPair("another-user", rig.namespace, "pair", KEYS, KeyPairState(None)), rig.client)

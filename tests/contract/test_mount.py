@@ -1,0 +1,166 @@
+"""The contract of MountClient, at a mount point of its own, with the filesystem of the second disk."""
+
+from dataclasses import replace
+
+import pytest
+
+from include.lake.errors import LakeError, Refused
+from include.lake.resource import ensure, plan
+from include.lake.resources.mount import Mount, MountFacts, MountState
+from tests.contract.real import MADE, MAKE, OTHER, SLOT, TARGET, UNMOUNT, UUID, Disk
+from tests.fakes.guest import FakeGuest
+
+OPTIONS = "defaults,noatime,nofail,x-systemd.device-timeout=1s"
+ENTRY = (UUID, "ext4", OPTIONS)
+RESOURCE = Mount(TARGET, f"filesystem/{SLOT}", MountState(UUID, "ext4", OPTIONS))
+
+
+class Fake:
+    """A new fake for each test."""
+
+    def clear(self) -> None:
+        self.client = FakeGuest()
+        self.client.disks[SLOT] = (("ext4",), MADE)
+        self.client.fstab["/srv"] = (OTHER, "ext4", "defaults")
+
+    def close(self) -> None:
+        pass
+
+    def other_lines(self) -> object:
+        """The table of mounts without the line under test."""
+        return {k: v for k, v in self.client.fstab.items() if k != TARGET}
+
+    def line(self, text: str) -> None:
+        """Add a line to the table by hand."""
+        if not text.startswith("#"):
+            device, _, fstype, options, *_ = text.split()
+            self.client.fstab[TARGET] = (device.removeprefix("UUID="), fstype, options)
+
+    def leave_files(self, count: int) -> None:
+        """Put files into the bare directory by hand."""
+        self.client.bare[TARGET] = count
+
+    def can_write_below(self) -> bool:
+        """Whether root can make a file in the bare directory."""
+        return TARGET not in self.client.protected
+
+    def unmount(self) -> None:
+        """Unmount by hand."""
+        del self.client.mounts[TARGET]
+
+
+class Real:
+    """The lab's VM."""
+
+    needs = "disk"
+
+    def __init__(self, disk: Disk) -> None:
+        self.root, self.client = disk.parts.root, disk.parts.clients.host
+        disk.carry(MAKE)
+
+    def clear(self) -> None:
+        self.root(UNMOUNT)
+
+    def close(self) -> None:
+        pass
+
+    def other_lines(self) -> object:
+        return self.root(f"grep -v {TARGET} /etc/fstab; stat -c '%a %u %g' /etc/fstab")
+
+    def line(self, text: str) -> None:
+        self.root(f"echo '{text}' >>/etc/fstab")
+
+    def leave_files(self, count: int) -> None:
+        self.root(f"mkdir -p {TARGET}; for i in $(seq {count}); do touch {TARGET}/.file$i; done")
+
+    def can_write_below(self) -> bool:
+        return "wrote" in self.root(f"touch {TARGET}/x 2>/dev/null && echo wrote; true")
+
+    def unmount(self) -> None:
+        self.root(f"umount {TARGET}")
+
+
+Rig = Fake | Real
+
+
+def test_nothing_there_is_told_as_nothing(rig: Rig) -> None:
+    assert rig.client.mount_facts(TARGET) == MountFacts(None, None, False, 0)
+    with pytest.raises(LakeError):
+        rig.client.mount(TARGET)  # no line in the table
+
+
+def test_the_bare_directory_is_protected_even_from_root(rig: Rig) -> None:
+    for _ in range(2):
+        rig.client.protect(TARGET)
+        assert rig.client.mount_facts(TARGET) == MountFacts(None, None, True, 0)
+    assert not rig.can_write_below()
+
+
+def test_its_line_is_set_and_every_other_stays(rig: Rig) -> None:
+    before = rig.other_lines()
+    for options in ("defaults", OPTIONS):
+        rig.client.write_fstab(TARGET, UUID, "ext4", options)
+        assert rig.client.mount_facts(TARGET) == MountFacts((UUID, "ext4", options), None, False, 0)
+    assert rig.other_lines() == before
+
+
+def test_it_is_mounted_and_protected_in_either_order(rig: Rig) -> None:
+    rig.client.write_fstab(TARGET, UUID, "ext4", OPTIONS)
+    for _ in range(2):
+        rig.client.mount(TARGET)
+    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, UUID, False, 0)
+    rig.client.protect(TARGET)  # what is mounted stays so
+    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, UUID, True, 0)
+    rig.unmount()
+    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, None, True, 0)
+    assert not rig.can_write_below()
+    rig.client.mount(TARGET)
+    assert rig.client.mount_facts(TARGET).mounted_uuid == UUID
+
+
+def test_a_filesystem_that_is_not_there_is_not_mounted(rig: Rig) -> None:
+    rig.client.write_fstab(TARGET, OTHER, "ext4", OPTIONS)
+    with pytest.raises(LakeError):
+        rig.client.mount(TARGET)
+    assert rig.client.mount_facts(TARGET) == MountFacts((OTHER, "ext4", OPTIONS), None, False, 0)
+
+
+def test_lines_of_others_are_read(rig: Rig) -> None:
+    rig.line(f"#UUID={UUID} {TARGET} ext4 {OPTIONS} 0 2")
+    assert rig.client.mount_facts(TARGET).entry is None
+    rig.line(f"/dev/sdx9 {TARGET} xfs noauto 0 2")
+    assert rig.client.mount_facts(TARGET).entry == ("/dev/sdx9", "xfs", "noauto")
+    with pytest.raises(Refused):
+        ensure(RESOURCE, rig.client)
+
+
+def test_files_in_the_bare_directory_are_seen_below_the_mount_too(rig: Rig) -> None:
+    rig.leave_files(2)
+    assert rig.client.mount_facts(TARGET).bare_files == 2
+    rig.client.write_fstab(TARGET, UUID, "ext4", OPTIONS)
+    rig.client.mount(TARGET)
+    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, UUID, False, 2)
+    with pytest.raises(Refused, match="holds 2 entries"):
+        ensure(RESOURCE, rig.client)
+
+
+@pytest.mark.parametrize(
+    ("start", "fields"),
+    [
+        (None, {"uuid", "fstype", "options", "mounted", "protected"}),
+        (replace(RESOURCE.desired, options="defaults", mounted=False, protected=False), {"options", "mounted", "protected"}),  # type: ignore[type-var]
+        (replace(RESOURCE.desired, protected=False), {"protected"}),  # type: ignore[type-var]
+        (RESOURCE.desired, set()),
+    ],
+    ids=["nothing", "an old line", "not protected", "as declared"],
+)
+def test_the_law_holds(rig: Rig, start: MountState | None, fields: set[str]) -> None:
+    if start:
+        rig.client.write_fstab(TARGET, start.uuid, start.fstype, start.options)
+        if start.protected:
+            rig.client.protect(TARGET)
+        if start.mounted:
+            rig.client.mount(TARGET)
+    assert ensure(RESOURCE, rig.client).plan.fields() == fields
+    todo, state = plan(RESOURCE, rig.client)
+    assert (todo.changes, state) == ((), RESOURCE.desired)

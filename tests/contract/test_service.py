@@ -1,0 +1,237 @@
+"""The contract of ServiceClient, with a service of its own: a small program that answers as S3 does to a stranger."""
+
+from dataclasses import replace
+
+import pytest
+
+from include.lake.errors import LakeError
+from include.lake.resource import ensure, plan
+from include.lake.resources.account import AccountState
+from include.lake.resources.service import Service, ServiceState
+from include.lake.secret import Secret, SecretRef
+from tests.contract.programs import CLEAR, Programs, fake_guest, invented
+from tests.contract.real import NAME
+
+PORT = 9190
+REF = SecretRef("minio_admin", "login:password")
+UNIT = f"""[Unit]
+StartLimitIntervalSec=0
+
+[Service]
+User={NAME}
+EnvironmentFile=/etc/default/{NAME}
+ExecStart=/usr/local/bin/{NAME}
+Restart=always
+RestartSec=100ms
+
+[Install]
+WantedBy=multi-user.target
+"""
+LINES, OTHER = (f"MINIO_PORT={PORT}", "MINIO_UPDATE=off"), (f"MINIO_PORT={PORT}", 'MINIO_OPTS="--address :9000"')
+FATAL = (f"MINIO_PORT={PORT}", 'MINIO_FATAL="a valid license key is required"')
+PAIR = Secret("contract:a-password-with=signs: and more")
+MADE = ServiceState(UNIT, LINES, PAIR, enabled=True, current=True, serving=True)
+
+
+class Fake:
+    """A new fake for each test, with the program in place and the account there."""
+
+    def clear(self) -> None:
+        self.client = fake_guest()
+        self.client.accounts[NAME] = AccountState()
+        self.programs = invented()
+        for program in ("one", "two"):
+            self.client.stage(NAME, self.programs[program].source, self.programs[program].sha256)
+        self.client.switch(NAME, self.programs["one"].sha256)
+
+    def close(self) -> None:
+        pass
+
+    def secret(self) -> str:
+        """What the connection of MinIO's administrator holds."""
+        return "root:password"
+
+    def loops(self, why: str) -> None:
+        """From now on the program ends at once with these words, when its settings say so."""
+        self.client.looping = why
+
+    def stop(self) -> None:
+        """Stop it by hand."""
+        self.client.services[NAME] = replace(self.client.services[NAME], serving=False, current=True)
+
+    def open_to_others(self) -> None:
+        """Let everybody read its settings."""
+        self.client.services[NAME] = replace(self.client.services[NAME], environment=("readable by others",))
+
+    def closed(self) -> bool:
+        """Whether only root and its group can read its settings."""
+        return self.client.services[NAME].environment != ("readable by others",)
+
+    def lose_program(self) -> None:
+        """Remove the program by hand."""
+        del self.client.links[NAME]
+
+
+class Real:
+    """The lab's VM."""
+
+    needs = "programs"
+
+    def __init__(self, programs: Programs) -> None:
+        self.parts, self.root, self.client, self.programs = programs.parts, programs.parts.root, programs.parts.clients.host, programs.by_name
+        self.root(f"useradd --system --user-group --no-create-home {NAME} 2>/dev/null; true")
+        for program in ("one", "two"):
+            self.client.stage(NAME, self.programs[program].source, self.programs[program].sha256)
+
+    def clear(self) -> None:
+        one = f"/usr/local/lib/{NAME}/{self.programs['one'].sha256}/{NAME}"
+        self.root(f"""
+            systemctl disable --now {NAME} 2>/dev/null; rm -f /etc/systemd/system/{NAME}.service /etc/default/{NAME}
+            systemctl daemon-reload; systemctl reset-failed {NAME} 2>/dev/null; ln -sfn {one} /usr/local/bin/{NAME}""")
+
+    def close(self) -> None:
+        self.root(f"{CLEAR}userdel -f {NAME}")
+
+    def secret(self) -> str:
+        return f"{self.parts.lab['S3_ROOT_USER']}:{self.parts.lab['S3_ROOT_PASSWORD']}"
+
+    def loops(self, why: str) -> None:
+        pass  # its settings do
+
+    def stop(self) -> None:
+        self.root(f"systemctl stop {NAME}")
+
+    def open_to_others(self) -> None:
+        self.root(f"chmod 644 /etc/default/{NAME}")
+
+    def closed(self) -> bool:
+        return self.root(f"stat -c '%a %U %G' /etc/default/{NAME}") == f"640 root {NAME}\n"
+
+    def lose_program(self) -> None:
+        self.root(f"rm /usr/local/bin/{NAME}")
+
+
+Rig = Fake | Real
+
+
+def look(rig: Rig) -> ServiceState:
+    state = rig.client.service(NAME, PORT)
+    assert state
+    return state
+
+
+def start(rig: Rig, lines: tuple[str, ...] = LINES, unit: str = UNIT) -> None:
+    """Write unit and settings, and start it."""
+    rig.client.write_unit(NAME, unit)
+    rig.client.write_environment(NAME, NAME, lines, PAIR)
+    rig.client.restart(NAME)
+
+
+def test_the_secret_is_that_of_the_connection(rig: Rig) -> None:
+    assert rig.client.secret(REF) == Secret(rig.secret())
+    assert rig.client.secret(SecretRef("minio_admin", "password")) == Secret(rig.secret().partition(":")[2])
+    with pytest.raises(LakeError):
+        rig.client.secret(SecretRef("nobody"))
+
+
+def test_a_service_that_is_not_there(rig: Rig) -> None:
+    assert rig.client.service(NAME, PORT) is None
+    for call in (rig.client.enable, rig.client.restart, lambda name: rig.client.wait_serving(name, PORT)):
+        with pytest.raises(LakeError):
+            call(NAME)
+    assert rig.client.service(NAME, PORT) is None
+
+
+def test_its_files_are_written_one_by_one(rig: Rig) -> None:
+    with pytest.raises(LakeError):
+        rig.client.write_environment(NAME, "nosuchgroup", LINES, PAIR)
+    assert rig.client.service(NAME, PORT) is None, "settings that nobody may read were left"
+    rig.client.write_unit(NAME, UNIT)
+    assert look(rig) == ServiceState(UNIT, None, Secret(":"), enabled=False, current=True, serving=False)
+    rig.client.write_environment(NAME, NAME, LINES, PAIR)
+    assert rig.closed()
+    for _ in range(2):
+        rig.client.enable(NAME)
+    assert look(rig) == replace(MADE, serving=False)
+    with pytest.raises(LakeError):
+        rig.client.wait_serving(NAME, PORT)  # nobody started it
+
+
+def test_settings_without_a_unit(rig: Rig) -> None:
+    rig.client.write_environment(NAME, NAME, LINES, PAIR)
+    assert look(rig) == ServiceState(None, LINES, PAIR, enabled=False, current=True, serving=False)
+    rig.open_to_others()
+    assert look(rig).environment != LINES
+
+
+def test_what_runs_is_current_until_something_changes(rig: Rig) -> None:
+    start(rig)
+    rig.client.wait_serving(NAME, PORT)
+    assert look(rig) == replace(MADE, enabled=False)
+    rig.client.write_environment(NAME, NAME, LINES, PAIR)
+    assert look(rig).current, "the same settings once more are no change"
+    for lines, pair in ((OTHER, PAIR), (LINES, Secret("contract:another-password"))):
+        rig.client.write_environment(NAME, NAME, lines, pair)
+        assert look(rig) == replace(MADE, environment=lines, credentials=pair, enabled=False, current=False)
+        rig.client.restart(NAME)
+        rig.client.wait_serving(NAME, PORT)
+        assert look(rig) == replace(MADE, environment=lines, credentials=pair, enabled=False)
+    rig.client.write_unit(NAME, UNIT + "# changed\n")
+    assert (look(rig).unit, look(rig).current) == (UNIT + "# changed\n", False)
+
+
+def test_another_program_makes_what_runs_old(rig: Rig) -> None:
+    start(rig)
+    rig.client.wait_serving(NAME, PORT)
+    rig.client.switch(NAME, rig.programs["one"].sha256)
+    assert look(rig).current, "the same program once more is no change"
+    rig.client.switch(NAME, rig.programs["two"].sha256)
+    assert (look(rig).current, look(rig).serving) == (False, True)
+    rig.stop()
+    assert (look(rig).current, look(rig).serving) == (True, False)
+
+
+def test_a_loop_is_told_with_its_journal(rig: Rig) -> None:
+    rig.loops("FATAL: a valid license key is required")
+    start(rig, FATAL)
+    with pytest.raises(LakeError, match=r"(?s)restarts in a loop.*FATAL: a valid license key is required"):
+        rig.client.wait_serving(NAME, PORT)
+    assert not look(rig).serving
+
+
+def test_without_its_program_it_does_not_start(rig: Rig) -> None:
+    rig.lose_program()
+    start(rig)
+    with pytest.raises(LakeError):
+        rig.client.wait_serving(NAME, PORT)
+    assert not look(rig).serving
+
+
+def test_without_its_mount_it_does_not_start(rig: Rig) -> None:
+    start(rig, unit=UNIT.replace("[Service]", "ConditionPathIsMountPoint=/mnt/nowhere\n\n[Service]"))
+    with pytest.raises(LakeError, match="not a mount point"):
+        rig.client.wait_serving(NAME, PORT)
+    assert not look(rig).serving
+
+
+@pytest.mark.parametrize(
+    ("before", "fields"),
+    [
+        ("nothing", {"unit", "environment", "credentials", "enabled", "current", "serving"}),
+        ("other settings", {"environment", "enabled"}),
+        ("stopped", {"enabled", "serving"}),
+    ],
+)
+def test_the_law_holds(rig: Rig, before: str, fields: set[str]) -> None:
+    wanted = replace(MADE, credentials=Secret(rig.secret()))
+    resource = Service(NAME, NAME, PORT, REF, (), replace(wanted, credentials=None))
+    if before != "nothing":
+        rig.client.write_unit(NAME, UNIT)
+        rig.client.write_environment(NAME, NAME, LINES if before == "stopped" else OTHER, Secret(rig.secret()))
+        rig.client.restart(NAME)
+        rig.client.wait_serving(NAME, PORT)
+    if before == "stopped":
+        rig.stop()
+    assert ensure(resource, rig.client).plan.fields() == fields
+    todo, state = plan(resource, rig.client)
+    assert (todo.changes, state) == ((), wanted)
