@@ -1,11 +1,14 @@
 """The benchmarks' own arithmetic: what a figure means must not depend on who prints it."""
 
 import ast
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from bench.converge import empty_dag
+from bench.converge import empty_dag, seconds_of
+from bench.lab import highest, processes, pss_of
 from bench.minio_server import requests_in
 from bench.report import Aim, compare, number, ratio, table
 from bench.s3a import FILE_COMMITTER, PREFIX, changed
@@ -72,3 +75,34 @@ def test_the_empty_dag_has_the_shape_it_is_given() -> None:
     text = empty_dag("{'a': ['g.b'], 'g.b': []}")
     assert "shape = {'a': ['g.b'], 'g.b': []}" in text
     ast.parse(text)
+
+
+def test_a_command_that_fails_or_says_something_else_is_not_measured() -> None:
+    assert seconds_of(["echo", "Applied: 0 changed"], {}, "Applied: 0 changed") > 0
+    with pytest.raises(SystemExit, match="exit code 1"):
+        seconds_of(["false"], {})
+    with pytest.raises(SystemExit, match="Applied: 3 changed"):
+        seconds_of(["echo", "Applied: 3 changed"], {}, "Applied: 0 changed")
+
+
+def test_memory_is_a_process_share_of_its_pages_and_nothing_once_it_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/smaps_rollup").write_text("Rss:  9000 kB\nPss:  4321 kB\nPss_Dirty: 12 kB\n")
+    assert (pss_of(7, tmp_path), pss_of(8, tmp_path)) == (4321, 0)
+    assert pss_of(1) >= 0
+
+
+def test_the_processes_of_a_group_are_those_of_its_groups_too(tmp_path: Path) -> None:
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "cgroup.procs").write_text("1\n2\n")
+    (tmp_path / "pod/cgroup.procs").write_text("3\n")
+    assert sorted(processes(tmp_path)) == [1, 2, 3]
+    assert processes(tmp_path / "none") == []
+
+
+def test_the_highest_sum_is_kept_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.lab.PAUSE", 0.01)
+    looks = iter([{"a": 1.0, "sum": 1.0}, {"a": 5.0, "sum": 5.0}, *[{"a": 2.0, "sum": 2.0}] * 1000])
+    with highest(lambda: next(looks)) as seen:
+        time.sleep(0.1)
+    assert seen == {"a": 5.0, "sum": 5.0}
