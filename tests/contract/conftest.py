@@ -69,6 +69,14 @@ def with_minio(parts: Parts) -> Parts:
 
 
 @pytest.fixture(scope="module")
+def with_lake(parts: Parts) -> Parts:
+    """The real parts, with the lake as declared: made when it is not."""
+    if parts.lab.lake("plan", check=False).returncode != 0:
+        parts.lab.lake("apply", "--yes")
+    return parts
+
+
+@pytest.fixture(scope="module")
 def rig(side: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The side's rig: the module's `Fake`, or its `Real`, which gets the fixture that it `needs`."""
     kind = getattr(request.module, side.capitalize())

@@ -57,7 +57,7 @@ class Fake:
 class Real:
     """The lake on the lab."""
 
-    needs = "with_minio"
+    needs = "with_lake"
 
     def __init__(self, parts: Parts) -> None:
         self.lab, self.clients = parts.lab, parts.clients
