@@ -162,7 +162,7 @@ def test_bootstrap_from_the_form(airflow: Airflow, page: Any) -> None:
 @pytest.mark.parametrize(("task", "name", "link"), [("vm_disk", "Proxmox VM", ":8006/#v1:0:=qemu%2F100"), ("minio_service", "MinIO console", ":9001/")])
 def test_links_lead_there(airflow: Airflow, page: Any, task: str, name: str, link: str) -> None:
     run = airflow.runs("lake_bootstrap")[0]
-    page.goto(f"/dags/lake_bootstrap/runs/{run}/tasks/{task}")
+    page.goto(f"/dags/lake_bootstrap/runs/{run}/tasks/{task}/details")
     button = page.get_by_role("link", name=name)
     button.wait_for(timeout=30_000)
     picture(page, f"link-{task}")
