@@ -70,7 +70,7 @@ def parse(text: str) -> VmConfig:
     """Read a configuration file's text."""
     config = VmConfig()
     section = config.current
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else: a value may hold any other character
         if match := re.fullmatch(r"\[(.+)\]", line):
             section = config.pending if match[1] == "PENDING" else config.snapshots.setdefault(match[1], {})
         elif ": " in line:
@@ -94,7 +94,7 @@ class ConfigFiles:
     def read(self, vmid: int) -> VmConfig:
         """A VM's configuration. Raises 500 as the real one does when there is none."""
         try:
-            return parse((self.folder / f"{vmid}.conf").read_text())
+            return parse((self.folder / f"{vmid}.conf").read_bytes().decode())
         except FileNotFoundError:
             raise failed(f"Configuration file 'nodes/{self.node}/qemu-server/{vmid}.conf' does not exist") from None
 
@@ -104,8 +104,8 @@ class ConfigFiles:
         for key in [k for k, v in config.current.items() if k.startswith("unused") and v in used]:
             del config.current[key]
         new = self.folder / f".{vmid}.new"
-        with open(new, "w", opener=lambda p, f: os.open(p, f, 0o600)) as file:
-            file.write(config.text())
+        with open(new, "wb", opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write(config.text().encode())
             file.flush()
             os.fsync(file.fileno())
         new.rename(self.folder / f"{vmid}.conf")
