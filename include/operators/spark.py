@@ -46,6 +46,7 @@ class LakeSparkOperator(SparkKubernetesOperator):
         self._where = Where(
             k.namespace, k.service_account, lake.spec.spark.image, k.secret.name, k.secret.access_key, k.secret.secret_key, lake.spec.spark.image_pull_secret
         )
+        self.do_xcom_push = True  # the provider's own meaning, a side-car in the pod, is not used: the name and the end of the application are the result
         self._submitted = ""
 
     @cached_property
