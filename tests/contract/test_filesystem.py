@@ -1,15 +1,18 @@
 """The contract of FilesystemClient, on a second disk of the lab's VM."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from include.adapters.host.storage import _MKFS
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.resource import ensure, plan
 from include.lake.resources.filesystem import MAKING, DeviceFacts, Filesystem, FilesystemState
 from tests.contract.real import DEVICE, MADE, MAKE, OTHER, SLOT, UUID, Disk
+from tests.fakes.base import Killed
 from tests.fakes.guest import FakeGuest
 
 HALF = replace(MADE, label=MAKING)
@@ -43,6 +46,19 @@ class Fake:
             "two filesystems": (("ext4", "squashfs"), None),
             "begun by another lake": (("ext4",), FilesystemState("ext4", OTHER, MAKING)),
         }[what]
+
+    def killed(self) -> set[str]:
+        """Kill the making at several moments. The labels that were found on the disk; what the last left stays on it."""
+        found = set()
+        for when in ("before", "after", "during"):
+            self.carry("nothing")
+            self.client.kill_at = (len(self.client.writes), when)
+            with pytest.raises(Killed):
+                self.client.make_filesystem(self.path, MADE, again=False)
+            state = self.client.device(SLOT).state
+            found.add(state.label if state else "")
+        self.client.kill_at = None
+        return found
 
     @contextmanager
     def unwritten(self) -> Iterator[None]:
@@ -81,6 +97,18 @@ class Real:
             "two filesystems": f"{other} $dev; printf hsqs | dd of=$dev status=none; printf '\\x04' | dd of=$dev bs=1 seek=28 status=none",
             "begun by another lake": f"{other} -L {MAKING} $dev",
         }[what])  # fmt: skip
+
+    def killed(self) -> set[str]:
+        self.disk.carry()
+        command = f"bash -c {shlex.quote(_MKFS)} homelake {DEVICE} {UUID} {MAKING} {MADE.label} no"
+        out = self.disk.parts.root(f"""
+            for time in 1.6 0.8 0.1 0.2 0.4; do
+              wipefs -qaf {DEVICE}; timeout -s KILL $time {command}; sync
+              echo "label=$(blkid -p -o value -s LABEL {DEVICE}) signatures=$(wipefs -n {DEVICE} | wc -l)"
+            done""")
+        assert len(out.splitlines()) == 5, out
+        assert not [line for line in out.splitlines() if line.startswith("label= ") and not line.endswith("=0")], "a signature that is not known as ours"
+        return {line.split()[0].removeprefix("label=") for line in out.splitlines()}
 
     def _written(self) -> str:
         return self.disk.parts.root(f"sync; cat /sys/block/$(basename $(readlink -f {DEVICE}))/stat").split()[6]
@@ -154,9 +182,14 @@ def test_what_a_disk_carries_is_seen_and_never_formatted(rig: Rig, what: str) ->
     for again in (False, True):
         with pytest.raises(Refused):
             rig.client.make_filesystem(rig.path, MADE, again=again)
-    with pytest.raises(Refused, match="never formats"):
+    with pytest.raises(Refused, match=f"already carries {', '.join(before.signatures)}. Homelake never formats"):
         ensure(RESOURCE, rig.client, force={RESOURCE.id})
-    assert look(rig) == before
+
+
+def test_a_making_that_is_killed_leaves_nothing_or_what_was_begun(rig: Rig) -> None:
+    assert rig.killed() <= {"", MAKING, MADE.label}
+    ensure(RESOURCE, rig.client)
+    assert look(rig) == DeviceFacts(rig.path, ("ext4",), MADE)
 
 
 def test_growing_what_is_no_ext4_is_an_error(rig: Rig) -> None:
