@@ -26,7 +26,7 @@ check: venv ## Lint, types, the arrow of imports
 	.venv/bin/lint-imports
 
 unit: venv ## Run the unit tests: seconds, no lab
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest tests/unit tests/contract -m "not lab"
 
 format: venv ## Format the code
 	.venv/bin/ruff format .
