@@ -17,7 +17,7 @@ test: venv packages check unit ## Run every test; starts a lab of its own (named
 	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long"
 
 test-long: venv packages ## Run what takes longer: ten power cuts, the lab from nothing
-	$(PYTHON) -m pytest tests/lab tests/e2e -m long
+	$(PYTHON) -m pytest tests/contract tests/lab tests/e2e -m long
 
 check: venv ## Lint, types, the arrow of imports
 	.venv/bin/ruff check .

@@ -93,3 +93,15 @@ def blank(request: pytest.FixtureRequest) -> None:
     """Every test of a rig starts without anything that another left."""
     if "rig" in request.fixturenames:
         request.getfixturevalue("rig").clear()
+
+
+# An emulated VM takes a second for a command: the real side of these is for make test-long. tests/e2e works the same adapters in every run.
+SLOW = {"test_account", "test_binary", "test_filesystem", "test_mount", "test_service"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the real side of the guest's suites `long`."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        if params and params.params.get("side") == "real" and item.path.stem in SLOW and item.path.parent.name == "contract":
+            item.add_marker(pytest.mark.long)
