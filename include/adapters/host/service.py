@@ -1,7 +1,7 @@
 """systemd's services in the guest."""
 
 from include.adapters.host.facts import pairs, section
-from include.adapters.host.ssh import Guest
+from include.adapters.host.ssh import RELOAD, Guest
 from include.lake.errors import LakeError
 from include.lake.resources.service import ServiceState
 from include.lake.secret import Secret
@@ -33,7 +33,7 @@ fi
 serving "$2" && echo serving=yes; true
 """
 )
-_RESTART = 'systemctl daemon-reload; systemctl reset-failed "$1" 2>/dev/null; systemctl restart --no-block "$1"'
+_RESTART = RELOAD + 'known "$1"; systemctl reset-failed "$1" 2>/dev/null; systemctl restart --no-block "$1"'
 _WAIT = (
     _SERVING
     + r"""
@@ -79,7 +79,7 @@ class Services(Guest):
 
     def enable(self, name: str) -> None:
         """Start it at every boot."""
-        self.run('systemctl daemon-reload; systemctl enable --quiet "$1"', name)
+        self.run('systemctl enable --quiet "$1"', name)
 
     def restart(self, name: str) -> None:
         """Start it anew; `wait_serving` sees what becomes of it."""

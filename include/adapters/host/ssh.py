@@ -19,6 +19,10 @@ from include.lake.errors import LakeError, Unreachable
 CONNECT_TIMEOUT = 60  # seconds; a busy VM takes a while for the key exchange
 COMMAND_TIMEOUT = 600
 CHUNK = 1 << 20
+# systemd reads all its units anew, which takes a small VM seconds: only where it does not know this one as it is on the disk.
+RELOAD = """
+known() { [ "$(systemctl show "$1" -p LoadState -p NeedDaemonReload --value | xargs)" = "loaded no" ] || systemctl daemon-reload; }
+"""
 
 
 class NotRoot(LakeError):

@@ -3,7 +3,7 @@
 import re
 
 from include.adapters.host.facts import pairs, section
-from include.adapters.host.ssh import Guest
+from include.adapters.host.ssh import RELOAD, Guest
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.resources.filesystem import MAKING, DeviceFacts, FilesystemState
 from include.lake.resources.mount import MountFacts
@@ -93,7 +93,7 @@ class Storage(Guest):
 
     def mount(self, target: str) -> None:
         """Mount it as /etc/fstab says, through systemd, so that its units know."""
-        self.run('systemctl daemon-reload; systemctl start "$(systemd-escape -p --suffix=mount "$1")" && mountpoint -q "$1"', target)
+        self.run(RELOAD + 'unit=$(systemd-escape -p --suffix=mount "$1"); known "$unit"; systemctl start "$unit" && mountpoint -q "$1"', target)
 
 
 def parse_device(text: str) -> DeviceFacts:
