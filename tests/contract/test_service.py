@@ -10,9 +10,9 @@ from include.lake.resources.account import AccountState
 from include.lake.resources.service import Service, ServiceState
 from include.lake.secret import Secret, SecretRef
 from tests.contract.programs import CLEAR, Programs, fake_guest, invented
-from tests.contract.real import NAME
+from tests.contract.real import NAME, RELOAD
 
-PORT = 9190
+PORT, WANTS = 9190, f"/etc/systemd/system/multi-user.target.wants/{NAME}.service"
 REF = SecretRef("minio_admin", "login:password")
 UNIT = f"""[Unit]
 StartLimitIntervalSec=0
@@ -86,11 +86,12 @@ class Real:
     def clear(self) -> None:
         one = f"/usr/local/lib/{NAME}/{self.programs['one'].sha256}/{NAME}"
         self.root(f"""
-            systemctl disable --now {NAME} 2>/dev/null; rm -f /etc/systemd/system/{NAME}.service /etc/default/{NAME}
-            systemctl daemon-reload; systemctl reset-failed {NAME} 2>/dev/null; ln -sfn {one} /usr/local/bin/{NAME}""")
+            systemctl stop {NAME} 2>/dev/null; [ -e {WANTS} ] && systemctl disable --quiet {NAME}
+            rm -f /etc/systemd/system/{NAME}.service /etc/default/{NAME}; systemctl reset-failed {NAME} 2>/dev/null
+            ln -sfn {one} /usr/local/bin/{NAME}""")
 
     def close(self) -> None:
-        self.root(f"{CLEAR}userdel -f {NAME}")
+        self.root(f"{CLEAR}userdel -f {NAME}; {RELOAD}")
 
     def secret(self) -> str:
         return f"{self.parts.lab['S3_ROOT_USER']}:{self.parts.lab['S3_ROOT_PASSWORD']}"
