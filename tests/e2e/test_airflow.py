@@ -93,7 +93,7 @@ def airflow(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     own = {
         "AIRFLOW_HOME": str(folder / "home"),
         "HOMELAKE_FILE": str(folder / "lake.yaml"),
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
     }
