@@ -58,7 +58,7 @@ class MinioOnLoopback:
                     "MINIO_PROMETHEUS_AUTH_TYPE": "public", "MINIO_FS_OSYNC": "on" if durable else "off"}  # fmt: skip
         self.log = folder / "minio.log"
         with open(self.log, "wb") as log:
-            self._process = subprocess.Popen([program, "server", "--address", address, "--console-address", console, str(folder / "data")],
+            self.process = subprocess.Popen([program, "server", "--address", address, "--console-address", console, str(folder / "data")],
                                              env=os.environ | settings, stdout=log, stderr=log)  # fmt: skip
         # Uploads as aws-sdk-java makes them: no checksum trailer that the peer would not send.
         self.s3: Any = boto3.client("s3", endpoint_url=self.endpoint, region_name=region, aws_access_key_id=self.access, aws_secret_access_key=self.secret,
@@ -73,7 +73,7 @@ class MinioOnLoopback:
                 self.s3.list_buckets()
                 return
             except (ClientError, BotoCoreError):
-                if self._process.poll() is not None or time.monotonic() > deadline:
+                if self.process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"Unable to start MinIO: {self.log.read_text()[-300:]}") from None
                 time.sleep(0.2)
 
@@ -110,7 +110,7 @@ class MinioOnLoopback:
 
     def close(self) -> None:
         """End it."""
-        end(self._process.pid)
+        end(self.process.pid)
 
 
 @contextlib.contextmanager

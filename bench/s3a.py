@@ -8,6 +8,7 @@ path of its own and reads them back; then boto3 writes and reads objects of the 
   S3 requests      how many MinIO answered meanwhile, by its own metrics
   hidden versions  noncurrent versions and delete markers that are left under the path
   waste            bytes of noncurrent versions and of unfinished uploads, for each byte that a reader sees
+  CPU seconds      of the writer and of MinIO together: unlike the time, it does not depend on how busy the machine is
   seconds, MiB/s   from the call of write (or read) to its return, commit and all, without Spark's start
 
 At the end `hadoop` and `profile` each overwrite and append twice to one path, as a job does that runs every day.
@@ -25,7 +26,7 @@ from boto3.s3.transfer import TransferConfig
 
 from bench.minio_server import MinioOnLoopback, minio_on_loopback
 from bench.report import Aim, circumstances, compare, options, say, versions
-from bench.spark import Spark, spark
+from bench.spark import Spark, cpu_of, spark
 from include.lake.lake import load_lake
 from include.lake.s3a import PREFIX, s3a_profile
 from lab.run import sh
@@ -33,7 +34,7 @@ from lab.run import sh
 MIB = 1 << 20
 HADOOP, SPARK, PROFILE, RAW = "hadoop", "spark", "profile", "boto3"
 SHAPES = {"small": (200, "200 files of 32 KiB"), "large": (4, "512 MiB in 4 files")}
-REQUESTS, HIDDEN, WASTE, SECONDS, RATE = "S3 requests", "hidden versions", "waste", "seconds", "MiB/s"
+REQUESTS, HIDDEN, WASTE, CPU, SECONDS, RATE = "S3 requests", "hidden versions", "waste", "CPU seconds", "seconds", "MiB/s"
 READ_REQUESTS, READ_RATE = "reading: S3 requests", "reading: MiB/s"
 AIMS = {(REQUESTS, PROFILE): Aim(most=1 / 3), (RATE, PROFILE): Aim(least=1.7)}
 MOST_WASTE = 0.15
@@ -102,18 +103,22 @@ def measure(server: MinioOnLoopback, peers: Mapping[str, Spark], shape: str, run
     names: dict[str, Counter[str]] = {}
     files, title = SHAPES[shape]
     raw = Raw(server)
+
+    def work(peer: str) -> float:
+        return cpu_of(server.process.pid) + (time.process_time() if peer == RAW else peers[peer].cpu())
+
     for turn in range(runs + 1):
         for peer in (*peers, RAW):
             prefix = f"{shape}-{peer}-{turn}/"
             sh("sync")
-            begun = server.requests()
+            begun, worked = server.requests(), work(peer)
             if peer == RAW:
                 seconds = raw.write(prefix)
             else:
                 seconds = peers[peer].ask(write=f"{server.folder}/{shape}", to=f"s3a://{server.bucket}/{prefix}out", files=files if shape == "small" else 0)[
                     "seconds"
                 ]
-            written = server.requests()
+            worked, written = work(peer) - worked, server.requests()
             read = raw.read(prefix) if peer == RAW else peers[peer].ask(read=f"s3a://{server.bucket}/{prefix}out")["seconds"]
             names[peer], reads = written - begun, (server.requests() - written).total()
             kept, sizes = server.kept(prefix), server.sizes(prefix, "" if peer == RAW else ".parquet")
@@ -121,7 +126,7 @@ def measure(server: MinioOnLoopback, peers: Mapping[str, Spark], shape: str, run
                 raise SystemExit(f"Unable to compare: {peer} left {len(sizes)} files, not {files}")
             raw.sizes = sizes
             server.erase(prefix)
-            figures = {REQUESTS: names[peer].total(), HIDDEN: kept.noncurrent + kept.markers, WASTE: kept.wasted / kept.live, SECONDS: seconds,
+            figures = {REQUESTS: names[peer].total(), HIDDEN: kept.noncurrent + kept.markers, WASTE: kept.wasted / kept.live, CPU: worked, SECONDS: seconds,
                        RATE: sum(sizes) / MIB / seconds, READ_REQUESTS: reads, READ_RATE: sum(sizes) / MIB / read}  # fmt: skip
             for key, value in figures.items():
                 if turn:

@@ -10,11 +10,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.minio_server import MinioOnLoopback
 from lab.cache import built, fingerprint
 from lab.k8s.build import SPARK, lay_out_spark
 
 WRITER = Path(__file__).parent / "spark_writer.py"
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process and its children so far."""
+    process = psutil.Process(pid)
+    return sum(t.user + t.system for t in (p.cpu_times() for p in (process, *process.children(recursive=True))))
 
 
 class Spark:
@@ -30,6 +38,10 @@ class Spark:
         if not line:
             raise SystemExit(f"Unable to run Spark: it ended. Its log ends with:\n{self._log.read_text()[-2000:]}")
         return dict(json.loads(line))
+
+    def cpu(self) -> float:
+        """CPU seconds of its processes so far."""
+        return cpu_of(self._process.pid)
 
     def try_to(self, **request: Any) -> dict[str, Any]:
         """Ask for something. The answer may hold an error."""
