@@ -84,8 +84,10 @@ def remove(node: Any, done: Task, vmid: int) -> None:
         done(node.qemu(vmid).delete(**{"destroy-unreferenced-disks": 1}))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _tiny(api: proxmoxer.ProxmoxAPI, node: Any, done: Task) -> Iterator[int]:
+    for left in sorted((v["vmid"] for v in node.qemu.get() if v["vmid"] != 100), reverse=True):  # by a run that was killed
+        remove(node, done, left)
     vmid = int(api.cluster.nextid.get())
     done(node.qemu.post(vmid=vmid, name="tiny", **TINY))
     yield vmid

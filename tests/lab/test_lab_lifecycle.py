@@ -257,7 +257,7 @@ def traces(name: str, subnet: int) -> list[str]:
     found = [f"namespace {n}" for n in os.listdir("/run/netns") if n in (f"hl-{name}", f"hl-{name}-k8s")]
     found += [f"link {n}" for n in os.listdir("/sys/class/net") if n == f"hl{subnet}"]
     found += [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if f"/.lab/{name}/" in line or f"hl-{name}" in line]
-    found += [f"cgroup {p}" for p in Path("/sys/fs/cgroup").glob(f"**/homelake-{name}")]
+    found += [f"cgroup {p}" for top in ("", "*/") for p in Path("/sys/fs/cgroup").glob(f"{top}homelake-{name}")]
     found += ["registry"] if name in json.loads(REGISTRY.read_text() or "{}") else []
     found += [str(ROOT / ".lab" / name)] if (ROOT / ".lab" / name).exists() else []
     for process in Path("/proc").glob("[0-9]*"):
