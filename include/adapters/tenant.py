@@ -9,6 +9,7 @@ import urllib3
 from minio.error import MinioAdminException, S3Error
 
 from include.adapters.minio import MinioServer, code_of
+from include.adapters.network import network_cause
 from include.lake.errors import LakeError, Unreachable
 from include.lake.proof import Denied
 from include.lake.resources.keypair import Pair
@@ -45,7 +46,7 @@ class TenantS3:
         except (S3Error, MinioAdminException) as error:
             code = code_of(error)
         except (BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"MinIO at {self._server.endpoint}", str(error)[:200]) from None
+            raise Unreachable(f"MinIO at {self._server.endpoint}", network_cause(error), "Check the service (systemctl status minio in the VM)") from None
         if code in _DENIED:
             raise Denied(code)
         raise LakeError("use", "MinIO as its user", f"it answered {code}", "Look at the policy and the key pair: ./lake plan")
