@@ -1,11 +1,9 @@
 """The contract of MountClient, at a mount point of its own, with the filesystem of the second disk."""
 
-from dataclasses import replace
-
 import pytest
 
 from include.lake.errors import LakeError, Refused
-from include.lake.resource import ensure, plan
+from include.lake.resource import ensure
 from include.lake.resources.mount import Mount, MountFacts, MountState
 from tests.contract.real import MADE, MAKE, OTHER, SLOT, TARGET, UNMOUNT, UUID, Disk
 from tests.fakes.guest import FakeGuest
@@ -83,84 +81,57 @@ class Real:
 Rig = Fake | Real
 
 
-def test_nothing_there_is_told_as_nothing(rig: Rig) -> None:
-    assert rig.client.mount_facts(TARGET) == MountFacts(None, None, False, 0)
+def facts(rig: Rig) -> MountFacts:
+    return rig.client.mount_facts(TARGET)
+
+
+def test_from_nothing_to_a_mount_as_declared(rig: Rig) -> None:
+    before = rig.other_lines()
+    assert facts(rig) == MountFacts(None, None, False, 0)
     with pytest.raises(LakeError):
         rig.client.mount(TARGET)  # no line in the table
-
-
-def test_the_bare_directory_is_protected_even_from_root(rig: Rig) -> None:
-    for _ in range(2):
-        rig.client.protect(TARGET)
-        assert rig.client.mount_facts(TARGET) == MountFacts(None, None, True, 0)
-    assert not rig.can_write_below()
-
-
-def test_its_line_is_set_and_every_other_stays(rig: Rig) -> None:
-    before = rig.other_lines()
-    for options in ("defaults", OPTIONS):
-        rig.client.write_fstab(TARGET, UUID, "ext4", options)
-        assert rig.client.mount_facts(TARGET) == MountFacts((UUID, "ext4", options), None, False, 0)
-    assert rig.other_lines() == before
-
-
-def test_it_is_mounted_and_protected_in_either_order(rig: Rig) -> None:
-    rig.client.write_fstab(TARGET, UUID, "ext4", OPTIONS)
-    for _ in range(2):
-        rig.client.mount(TARGET)
-    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, UUID, False, 0)
-    rig.client.protect(TARGET)  # what is mounted stays so
-    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, UUID, True, 0)
-    rig.unmount()
-    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, None, True, 0)
-    assert not rig.can_write_below()
+    assert ensure(RESOURCE, rig.client).plan.fields() == {"uuid", "fstype", "options", "mounted", "protected"}
+    rig.client.protect(TARGET)  # all three once more: no change
+    rig.client.write_fstab(TARGET, *ENTRY)
     rig.client.mount(TARGET)
-    assert rig.client.mount_facts(TARGET).mounted_uuid == UUID
+    assert facts(rig) == MountFacts(ENTRY, UUID, True, 0)
+    assert rig.other_lines() == before
+    assert not ensure(RESOURCE, rig.client).plan
+
+
+def test_drift_is_seen_and_mended(rig: Rig) -> None:
+    rig.client.write_fstab(TARGET, UUID, "ext4", "defaults")
+    rig.client.mount(TARGET)
+    assert facts(rig) == MountFacts((UUID, "ext4", "defaults"), UUID, False, 0)
+    assert ensure(RESOURCE, rig.client).plan.fields() == {"options", "protected"}  # below what is mounted, which stays so
+    rig.unmount()
+    assert facts(rig) == MountFacts(ENTRY, None, True, 0)
+    assert not rig.can_write_below(), "root can write into the bare directory"
+    assert ensure(RESOURCE, rig.client).plan.fields() == {"mounted"}
+    assert facts(rig) == MountFacts(ENTRY, UUID, True, 0)
 
 
 def test_a_filesystem_that_is_not_there_is_not_mounted(rig: Rig) -> None:
     rig.client.write_fstab(TARGET, OTHER, "ext4", OPTIONS)
     with pytest.raises(LakeError):
         rig.client.mount(TARGET)
-    assert rig.client.mount_facts(TARGET) == MountFacts((OTHER, "ext4", OPTIONS), None, False, 0)
+    assert facts(rig) == MountFacts((OTHER, "ext4", OPTIONS), None, False, 0)
 
 
 def test_lines_of_others_are_read(rig: Rig) -> None:
     rig.line(f"#UUID={UUID} {TARGET} ext4 {OPTIONS} 0 2")
-    assert rig.client.mount_facts(TARGET).entry is None
+    assert facts(rig).entry is None
     rig.line(f"/dev/sdx9 {TARGET} xfs noauto 0 2")
-    assert rig.client.mount_facts(TARGET).entry == ("/dev/sdx9", "xfs", "noauto")
+    assert facts(rig).entry == ("/dev/sdx9", "xfs", "noauto")
     with pytest.raises(Refused):
         ensure(RESOURCE, rig.client)
 
 
 def test_files_in_the_bare_directory_are_seen_below_the_mount_too(rig: Rig) -> None:
     rig.leave_files(2)
-    assert rig.client.mount_facts(TARGET).bare_files == 2
-    rig.client.write_fstab(TARGET, UUID, "ext4", OPTIONS)
+    assert facts(rig).bare_files == 2
+    rig.client.write_fstab(TARGET, *ENTRY)
     rig.client.mount(TARGET)
-    assert rig.client.mount_facts(TARGET) == MountFacts(ENTRY, UUID, False, 2)
+    assert facts(rig) == MountFacts(ENTRY, UUID, False, 2)
     with pytest.raises(Refused, match="holds 2 entries"):
         ensure(RESOURCE, rig.client)
-
-
-@pytest.mark.parametrize(
-    ("start", "fields"),
-    [
-        (None, {"uuid", "fstype", "options", "mounted", "protected"}),
-        (replace(RESOURCE.desired, options="defaults", mounted=False, protected=False), {"options", "mounted", "protected"}),  # type: ignore[type-var]
-        (replace(RESOURCE.desired, protected=False), {"protected"}),  # type: ignore[type-var]
-        (RESOURCE.desired, set()),
-    ],
-    ids=["nothing", "an old line", "not protected", "as declared"],
-)
-def test_the_law_holds(rig: Rig, start: MountState | None, fields: set[str]) -> None:
-    if start:
-        rig.client.write_fstab(TARGET, start.uuid, start.fstype, start.options)
-        if start.protected:
-            rig.client.protect(TARGET)
-        if start.mounted:
-            rig.client.mount(TARGET)
-    assert ensure(RESOURCE, rig.client).plan.fields() == fields
-    todo, state = plan(RESOURCE, rig.client)
-    assert (todo.changes, state) == ((), RESOURCE.desired)

@@ -104,6 +104,8 @@ def test_minio(site: Site, with_lake: Parts, what: str) -> None:
     calls = {**READING["minio"], **WRITING["minio"]}
     if not retry:
         del calls["accepts"]  # that is asked with the pair itself, whoever asks
+        if cause == "AccessDenied":
+            del calls["owner"]  # of a key that nobody has MinIO says so to anyone
     for call in list(calls.values())[: 1 if what == "nothing at the address" else None]:
         assert cause in str(told(partial(call, client), retry=retry))
 

@@ -76,14 +76,17 @@ class Real:
         self.wide.clear()
 
     def tenant(self, *, everything: bool = False) -> Tenant:
+        self.may_add_keys = everything
         return TenantS3(self.client, (self.wide if everything else self.plain).pair)
 
     def left(self) -> list[Any]:
         found: list[Any] = [v.object_name for b in (self.bucket, self.elsewhere) for v in self.s3.list_objects(b, recursive=True, include_version=True)]
         found += ["bucket"] if self.s3.bucket_exists(f"{self.elsewhere}-new") else []
         found += [name for name in PROBES if self.client.policy(name) is not None]
-        keys = self.plain.admin.list_service_account(self.wide.name)
-        return found + ["access key"] * (keys.count('"accessKey"') - 1)
+        if self.may_add_keys:  # an answer that is encrypted: seconds in an emulated VM
+            keys = self.plain.admin.list_service_account(self.wide.name)
+            found += ["access key"] * (keys.count('"accessKey"') - 1)
+        return found
 
 
 Rig = Fake | Real
