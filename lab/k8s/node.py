@@ -88,7 +88,7 @@ def _prepare(lab: Lab) -> None:
     if not mine.exists() or not chosen.exists() or chosen.read_text() != store.parent.name:
         shutil.rmtree(mine, ignore_errors=True)
         # The unpacked images are never written, so links do; the databases beside them are copied.
-        sh("cp", "-al", store, mine)
+        sh("cp", "-al" if store.stat().st_dev == base.stat().st_dev else "-a", store, mine)  # links do not cross filesystems
         for database in mine.rglob("*.db"):
             own = database.with_suffix(".own")
             shutil.copy(database, own)
