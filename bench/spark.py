@@ -65,7 +65,7 @@ def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
     home = built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
     local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.driver.host": "127.0.0.1",
              "spark.driver.bindAddress": "127.0.0.1", "spark.sql.files.maxPartitionBytes": "160m", "spark.local.dir": str(server.folder),
-             "spark.hadoop.hadoop.tmp.dir": str(server.folder / "tmp")}  # fmt: skip
+             "spark.hadoop.hadoop.tmp.dir": str(server.folder / "tmp"), "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={server.folder}"}  # fmt: skip
     paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
     env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "BENCH_SPARK_CONF": json.dumps(local | conf),
                         "AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret}  # fmt: skip
