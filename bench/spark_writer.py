@@ -16,6 +16,9 @@ def main() -> None:
     """Serve requests until standard input ends."""
     from pyspark.sql import SparkSession
 
+    # Spark's JVM may print what it likes; the answers have a way of their own.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     conf = json.loads(os.environ["BENCH_SPARK_CONF"])
     builder = SparkSession.builder.master("local[2]").appName("bench")
     for key, value in conf.items():
@@ -23,9 +26,9 @@ def main() -> None:
     spark = builder.getOrCreate()
     jvm = spark._jvm
     hadoop, java = jvm.org.apache.hadoop.util.VersionInfo.getVersion(), jvm.System.getProperty("java.version")
-    print(json.dumps({"spark": spark.version, "hadoop": hadoop, "java": java}), flush=True)
+    print(json.dumps({"spark": spark.version, "hadoop": hadoop, "java": java}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(spark, json.loads(line))), flush=True)
+        print(json.dumps(answer(spark, json.loads(line))), file=answers, flush=True)
     spark.stop()
 
 
