@@ -1,0 +1,59 @@
+"""The whole declaration, and what its parts say of one another."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from include.lake.document import read_document, several
+from include.lake.spec.jobs import Kubernetes, Spark
+from include.lake.spec.machine import Filesystem, Vm
+from include.lake.spec.store import Bucket, Minio, User
+from include.lake.spec.types import Account, Model, Name
+
+LAKE_FILE = Path(__file__).resolve().parents[2] / "lake.yaml"
+
+
+class LakeSpec(Model):
+    """The whole declaration."""
+
+    name: Name
+    vm: Vm
+    filesystem: Filesystem = Filesystem()
+    account: Account = "minio-user"
+    minio: Minio
+    buckets: Annotated[tuple[Bucket, ...], Field(min_length=1, strict=False)]
+    users: Annotated[tuple[User, ...], Field(strict=False)] = ()
+    kubernetes: Kubernetes = Kubernetes()
+    spark: Spark
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        buckets, users, wrong = [b.name for b in self.buckets], {u.name: u for u in self.users}, []
+        for kind, names in (("buckets", buckets), ("users", [u.name for u in self.users])):
+            if twice := {n for n in names if names.count(n) > 1}:
+                wrong.append(f"{kind}: {', '.join(sorted(twice))} declared twice; names must differ")
+        for i, user in enumerate(self.users):
+            if missing := set(user.buckets) - set(buckets):
+                wrong.append(f"users[{i}].buckets: {', '.join(sorted(missing))} is not declared under buckets")
+        job, output = users.get(self.kubernetes.secret.user), self.spark.bucket
+        if job is None:
+            wrong.append(f"kubernetes.secret.user: {self.kubernetes.secret.user!r} is not declared under users")
+        elif output in buckets and (output not in job.buckets or job.role != "read-write"):
+            wrong.append(f"spark.output: {job.name} may not write to {output}, and the job writes as that user; give it the bucket and the role read-write")
+        if output not in buckets:
+            wrong.append(f"spark.output: its bucket {output!r} is not declared under buckets")
+        if wrong:
+            raise several(wrong)
+        return self
+
+    def digest(self) -> str:
+        """A short name of this very declaration: a run that started with one refuses to go on with another."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_spec(path: Path = LAKE_FILE) -> LakeSpec:
+    """Read and check a declaration. Raises SpecError with every problem in it, and nothing else."""
+    return read_document(path, LakeSpec)
