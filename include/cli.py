@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="./lake", description="A data lake that builds, checks and runs itself.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    from include import commands as c
+    from include.commands import lake as c
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=(run.__doc__ or text).split("\n\n")[0])

@@ -74,3 +74,49 @@ class Seconds(float):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(cls.parse)
+
+
+class Days(int):
+    """A number of whole days, written as `30 d` (S3 counts retention and lifecycle in days)."""
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Days from text such as `30 d`. Raises ValueError that says how to write it."""
+        if isinstance(text, cls):
+            return text
+        days = Fraction(_parse(text, _SECONDS, "30 d")) / 86400
+        if days.denominator != 1 or not 0 < days <= 36500:
+            raise ValueError(f"{text!r} is not a whole number of days from 1 to 36500; write it as '30 d'")
+        return cls(int(days))
+
+    def __repr__(self) -> str:
+        return f"{int(self)} d"
+
+    __str__ = __repr__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse)
+
+
+class Percent(float):
+    """A share, written as `80 %`; its value is the fraction, 0.8."""
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """The fraction from text such as `80 %`. Raises ValueError that says how to write it."""
+        if isinstance(text, cls):
+            return text
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text) if isinstance(text, str) else None
+        if match is None or not 0 < float(match[1]) <= 100:
+            raise ValueError(f"{text!r} is not a share between 0 and 100 %; write it as '80 %'")
+        return cls(float(match[1]) / 100)
+
+    def __repr__(self) -> str:
+        return f"{float(self) * 100:.4f}".rstrip("0").rstrip(".") + " %"
+
+    __str__ = __repr__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse)

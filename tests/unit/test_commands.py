@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include import commands
+from include.commands import lake as commands
 from include.lake.units import Size
 from include.settings import ROOT
 from tests.fakes.site import FakeSite

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -18,7 +18,7 @@ import lab.cli
 import lab.pve
 from include import cli
 from include.lake.spec import LakeSpec
-from include.lake.units import Seconds, Size
+from include.lake.units import Percent, Seconds, Size
 from include.settings import ROOT, SETTINGS, connections, parse_facts
 from lab.pve.server import ROUTES
 from lab.site import Lab
@@ -162,7 +162,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
         if inner is None:
             yield prefix + name, field
         else:
-            yield from leaves(inner, f"{prefix}{name}{'' if inner is field.annotation else '[]'}.")
+            yield from leaves(inner, f"{prefix}{name}{'[]' if get_origin(field.annotation) is tuple else ''}.")
 
 
 def literals(annotation: Any) -> set[str]:
@@ -179,8 +179,8 @@ def test_every_key_of_the_declaration_is_documented() -> None:
             assert text == "required", key
             continue
         default = field.default
-        unit = type(default) if isinstance(default, (Size, Seconds)) else None
-        shown = unit.parse(text) if unit else {"none": None}.get(text, yaml.safe_load(text))
+        unit = type(default) if isinstance(default, (Size, Seconds, Percent)) else None
+        shown = unit.parse(text) if unit else {"none": () if default == () else None}.get(text, text if text.startswith("@") else yaml.safe_load(text))
         assert shown == default, f"{key}: {text} is documented, {default!r} holds"
         assert (type(None) in get_args(field.annotation)) == ("none" in kind or key.startswith("minio.binary.")), f"{key}: {kind}"
         assert not (missing := [v for v in literals(field.annotation) if f"`{v}`" not in kind]), f"{key}: {missing} not named"

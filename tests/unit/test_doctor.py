@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from include import commands, doctor
+from include import doctor
 from include.adapters import host
 from include.adapters.host.ssh import NotRoot, Result
+from include.commands import lake as commands
 from include.connections import Connection
 from include.lake import rights, site
 from include.lake.errors import LakeError, Unreachable

@@ -42,3 +42,8 @@ class Spark(Model):
     def bucket(self) -> str:
         """The bucket of its output."""
         return self.output.split("/")[2]
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of its output in that bucket."""
+        return self.output.split("/", 3)[3]

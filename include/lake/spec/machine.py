@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from include.lake.spec.types import Model, Name, Slot, Storage, absolute
+from include.lake.spec.types import Model, Name, Slot, Storage, Uuid, absolute
 from include.lake.units import Size
 
 
@@ -38,4 +38,5 @@ class Filesystem(Model):
     """The filesystem on the data disk and where it is mounted."""
 
     type: Literal["ext4"] = "ext4"
+    uuid: Uuid | None = None  # adopts the filesystem that has it, made by hand; None: Homelake makes its own
     mount_point: Annotated[str, AfterValidator(absolute)] = "/mnt/minio_data"

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from include.lake.spec.types import BucketName, Digest, GoModule, Model, Name, Port, Region, Text, Url
-from include.lake.units import Seconds, Size
+from include.lake.spec.types import BucketName, Digest, GoModule, Model, Name, Port, Region, Scope, Text, Url
+from include.lake.units import Days, Seconds, Size
 
 
 class Scanner(Model):
@@ -53,13 +53,42 @@ class Minio(Model):
         return self
 
 
+class Retention(Model):
+    """How long a bucket's new objects may not be deleted or overwritten in place."""
+
+    mode: Literal["governance", "compliance"] = "governance"
+    period: Days
+
+    def __str__(self) -> str:
+        return f"{self.mode} {self.period}"
+
+
+class Rule(Model):
+    """What a bucket forgets by itself, below a prefix."""
+
+    prefix: str = ""
+    noncurrent: Days | None = None  # after so long a version that was overwritten or deleted goes
+    delete_markers: bool = False  # a marker goes once it hides nothing any more
+    expire: Days | None = None  # after so long a current object goes (with versioning: is hidden)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.noncurrent or self.delete_markers or self.expire):
+            raise ValueError("a rule without noncurrent, delete_markers or expire does nothing; give one of them")
+        if self.delete_markers and self.expire:
+            raise ValueError("delete_markers and expire exclude each other in one rule, as S3 has it; make two rules of it")
+        return self
+
+
 class Bucket(Model):
     """A bucket and its governance."""
 
     name: BucketName
     versioning: bool = True
     object_lock: bool = False
+    retention: Retention | None = None
     quota: Size | None = None
+    lifecycle: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _lock(self) -> Self:
@@ -67,6 +96,17 @@ class Bucket(Model):
             raise ValueError("quota of 0 B; leave quota out for a bucket without one")
         if self.object_lock and not self.versioning:
             raise ValueError("object_lock without versioning; object lock switches versioning on, so declare it true")
+        if self.retention and not self.object_lock:
+            raise ValueError("retention without object_lock; only a bucket with object_lock: true keeps what must not be deleted")
+        return self
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if not self.versioning and any(r.noncurrent or r.delete_markers for r in self.lifecycle):
+            raise ValueError("lifecycle of noncurrent versions or delete markers without versioning; there are none, so remove the rule")
+        prefixes = [r.prefix for r in self.lifecycle if not r.expire], [r.prefix for r in self.lifecycle if r.expire]
+        if any(len(set(p)) < len(p) for p in prefixes):
+            raise ValueError("two lifecycle rules for one prefix; make one of them")
         return self
 
 
@@ -74,5 +114,9 @@ class User(Model):
     """A user of the object store, limited to its buckets."""
 
     name: Name
-    role: Literal["read-write", "read-only"] = "read-write"
-    buckets: Annotated[tuple[BucketName, ...], Field(min_length=1, strict=False)]
+    role: Literal["read-write", "read-only", "append-only"] = "read-write"
+    buckets: Annotated[tuple[Scope, ...], Field(min_length=1, strict=False)]
+
+    def scopes(self, bucket: str) -> tuple[str, ...]:
+        """The prefixes of a bucket it is limited to: `""` is the whole bucket, none means not at all."""
+        return tuple(prefix for name, _, prefix in (s.partition("/") for s in self.buckets) if name == bucket)

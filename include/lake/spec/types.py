@@ -33,6 +33,7 @@ Account = Annotated[str, _named(r"(?!root$)[a-z_][-a-z0-9_]{0,30}", "a Unix acco
 Key = Annotated[str, _named(r"[-._a-zA-Z0-9]{1,253}", "a Kubernetes secret's key: letters, digits, -, _ and .")]
 Region = Annotated[str, _named(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as ap-northeast-2")]
 Digest = Annotated[str, _named(r"[0-9a-f]{64}", "a SHA-256 in 64 hexadecimal digits")]
+Uuid = Annotated[str, _named(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a filesystem's UUID in lower case, as blkid prints it")]
 Slot = Annotated[str, _named(r"scsi([1-9]|[12]\d|30)", "a SCSI slot from scsi1 to scsi30 (scsi0 is the VM's own disk)")]
 Storage = Annotated[str, _named(r"[a-zA-Z][-\w.]*", "the name of a Proxmox VE storage")]
 GoModule = Annotated[str, _named(r"[\w./-]+@v[\w.+-]+", "a Go module with its version, as github.com/minio/minio@v0.0.0-…")]
@@ -41,6 +42,9 @@ S3aPath = Annotated[str, _named(r"s3a://[a-z0-9.-]+/.+", "a path in a bucket, as
 Cron = Annotated[str, _named(r"@(hourly|daily|weekly|monthly|quarterly|yearly)|[\w*/,?#-]+( [\w*/,?#-]+){4}", "a cron expression of five fields, as 0 6 * * *")]
 Text = Annotated[str, _named(r"\S.*", "text that says something")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+Scope = Annotated[str, _named(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/([^/*?\s]+/)+)?", "a bucket, or a bucket with a prefix that ends in /, as datalake/raw/")]
 
 
 class Model(BaseModel):

@@ -12,6 +12,7 @@ from include.lake.spec.jobs import Kubernetes, Spark
 from include.lake.spec.machine import Filesystem, Vm
 from include.lake.spec.store import Bucket, Minio, User
 from include.lake.spec.types import Account, Model, Name
+from include.lake.spec.watch import Backup, Governance
 
 LAKE_FILE = Path(__file__).resolve().parents[2] / "lake.yaml"
 
@@ -28,6 +29,8 @@ class LakeSpec(Model):
     users: Annotated[tuple[User, ...], Field(strict=False)] = ()
     kubernetes: Kubernetes = Kubernetes()
     spark: Spark
+    governance: Governance = Governance()
+    backup: Backup = Backup()
 
     @model_validator(mode="after")
     def _references(self) -> Self:
@@ -36,13 +39,15 @@ class LakeSpec(Model):
             if twice := {n for n in names if names.count(n) > 1}:
                 wrong.append(f"{kind}: {', '.join(sorted(twice))} declared twice; names must differ")
         for i, user in enumerate(self.users):
-            if missing := set(user.buckets) - set(buckets):
+            if missing := {s.partition("/")[0] for s in user.buckets} - set(buckets):
                 wrong.append(f"users[{i}].buckets: {', '.join(sorted(missing))} is not declared under buckets")
         job, output = users.get(self.kubernetes.secret.user), self.spark.bucket
         if job is None:
             wrong.append(f"kubernetes.secret.user: {self.kubernetes.secret.user!r} is not declared under users")
-        elif output in buckets and (output not in job.buckets or job.role != "read-write"):
-            wrong.append(f"spark.output: {job.name} may not write to {output}, and the job writes as that user; give it the bucket and the role read-write")
+        elif output in buckets and not (job.role == "read-write" and any(self.spark.prefix.startswith(p) for p in job.scopes(output))):
+            wrong.append(
+                f"spark.output: {job.name} may not write to {self.spark.output}, and the job writes as that user; give it the bucket and the role read-write"
+            )
         if output not in buckets:
             wrong.append(f"spark.output: its bucket {output!r} is not declared under buckets")
         if wrong:

@@ -95,7 +95,7 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("minio.port", 0, "minio.port: 0 is not valid: input should be greater than or equal to 1."),
         ("minio.console_port", 65536, "minio.console_port: 65536 is not valid: input should be less than or equal to 65535."),
         ("filesystem.type", "xfs", "filesystem.type: 'xfs' is not valid: input should be 'ext4'."),
-        ("users.0.role", "admin", "users[0].role: 'admin' is not valid: input should be 'read-write' or 'read-only'."),
+        ("users.0.role", "admin", "users[0].role: 'admin' is not valid: input should be 'read-write', 'read-only' or 'append-only'."),
         ("minio.scanner.speed", "warp", "minio.scanner.speed: 'warp' is not valid: input should be 'slowest', 'slow', 'default', 'fast' or 'fastest'."),
         # Names
         ("name", "Home Lake", f"name: 'Home Lake' is not {NAME}."),
@@ -154,7 +154,7 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         # References
         ("kubernetes.secret.user", "nobody", "kubernetes.secret.user: 'nobody' is not declared under users."),
         ("spark.output", "s3a://other/x", "spark.output: its bucket 'other' is not declared under buckets."),
-        ("users.0.role", "read-only", "spark.output: spark-user may not write to datalake, and the job writes as that user; give it the bucket and the role read-write."),
+        ("users.0.role", "read-only", "spark.output: spark-user may not write to s3a://datalake/test-output/, and the job writes as that user; give it the bucket and the role read-write."),
         ("buckets", [{"name": "datalake"}, {"name": "datalake"}], "buckets: datalake declared twice; names must differ."),
     ],
 )  # fmt: skip

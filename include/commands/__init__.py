@@ -1,0 +1,1 @@
+"""The commands of `./lake`, a module for each thing they concern."""
