@@ -138,7 +138,7 @@ def client(part: str, port: int) -> Any:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time limits of a fraction of a second."""
     monkeypatch.setattr("include.adapters.proxmox.TIMEOUT", 0.3)
-    monkeypatch.setattr("include.adapters.minio.TIMEOUT", urllib3.Timeout(connect=0.3, read=0.3))
+    monkeypatch.setattr("include.adapters.minio.server.TIMEOUT", urllib3.Timeout(connect=0.3, read=0.3))
     monkeypatch.setattr("include.adapters.kubernetes.TIMEOUT", (0.3, 0.3))
     monkeypatch.setattr("include.adapters.host.ssh.CONNECT_TIMEOUT", 0.3)
 
