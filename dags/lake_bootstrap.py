@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param, TaskGroup, chain
 
+from include.lake.contradictions import contradictions
 from include.lake.lake import load_lake
 from include.operators.ensure import DeclarationOperator, EnsureOnMinioOperator, EnsureOnProxmoxOperator, EnsureOperator
 from include.operators.verify import VerifyOperator
@@ -37,7 +38,7 @@ with DAG(
         ),
     },
 ) as dag:
-    declaration = DeclarationOperator(task_id="declaration")
+    declaration = DeclarationOperator(task_id="declaration", warnings=contradictions(lake.spec))
     vm_disk = EnsureOnProxmoxOperator(task_id="vm_disk", ensures=lake.vm_disk)
     filesystem = EnsureOperator(task_id="filesystem", ensures=lake.filesystem)
     mount = EnsureOperator(task_id="mount", ensures=lake.mount)
@@ -49,8 +50,8 @@ with DAG(
     with TaskGroup("kubernetes") as kubernetes:
         namespace = EnsureOperator(task_id="namespace", ensures=lake.namespace)
         service_account = EnsureOperator(task_id="service_account", ensures=lake.service_account)
-        secret = EnsureOperator(task_id="secret", ensures=lake.key_pair)
+        secret = EnsureOperator(task_id="secret", ensures=lake.key_pairs)
         chain(namespace, service_account, secret)
-    verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=lake.spec.spark.bucket)
+    verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=lake.spec.spark.bucket, prefix=lake.probe_prefix)
 
     chain(declaration, vm_disk, filesystem, mount, account, minio_binary, minio_service, governance, iam, kubernetes, verify)

@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 from include.adapters.clients import Clients
+from include.lake.contradictions import contradictions
 from include.lake.errors import LakeError
 from include.lake.lake import load_lake
 from include.lake.resource import Outcome, Resource, ensure
+from include.lake.spec import LakeSpec
 from include.lake.survey import Finding, Status, survey
 from include.render import MARKS, lines_of, plan_lines, summary
 from include.settings import command_line_connections, connections, site_facts
@@ -24,7 +26,14 @@ def plan(args: argparse.Namespace) -> int:
         for finding in findings:
             print(*lines_of(finding), sep="\n", end="\n" if finding.status is not Status.OK else "")
         print(summary(findings))
+    warn(load_lake(args.file).spec)
     return _code(findings)
+
+
+def warn(spec: LakeSpec) -> None:
+    """Say on standard error what the declaration says against itself: no error, since each part of it can be made."""
+    for contradiction in contradictions(spec):
+        print(f"Contradiction in {contradiction}", file=sys.stderr)
 
 
 def status(args: argparse.Namespace) -> int:
@@ -44,6 +53,7 @@ def apply(args: argparse.Namespace) -> int:
     chosen = _choose(lake.resources(), args.only)
     try:
         findings = survey(chosen, clients)
+        warn(lake.spec)
         _approve(findings, args)
         # Nothing to change: nobody is locked out, and nothing is looked at twice.
         outcomes = _make(chosen, clients, args) if _code(findings) else [Outcome(f.plan, applied=False) for f in findings]

@@ -1,6 +1,7 @@
 """The lake as declared: its resources, in the order in which they are made."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from include.lake.policy import grants, policy_document
 from include.lake.resource import LATER, Resource
 from include.lake.resources.account import Account, AccountState
 from include.lake.resources.binary import Binary, BinaryState, Source
-from include.lake.resources.bucket import Bucket, BucketState
+from include.lake.resources.bucket import Bucket, BucketState, Expiry, Retention
 from include.lake.resources.filesystem import Filesystem, FilesystemState, filesystem_uuid
 from include.lake.resources.keypair import KeyPair, KeyPairState
 from include.lake.resources.mount import Mount, MountState
@@ -21,6 +22,7 @@ from include.lake.resources.user import User, UserState
 from include.lake.resources.vm_disk import VmDisk, VmDiskState
 from include.lake.secret import SecretRef
 from include.lake.spec import LAKE_FILE, LakeSpec, read_spec
+from include.lake.spec.store import Bucket as BucketSpec
 
 PROGRAM, ENVIRONMENT_FILE, SERVICE = "/usr/local/bin/minio", "/etc/default/minio", "minio"
 AnyResource = Resource[Any, Any]
@@ -42,17 +44,28 @@ class Lake:
     users: tuple[User, ...]
     namespace: Namespace
     service_account: ServiceAccount
-    key_pair: KeyPair
+    key_pairs: tuple[KeyPair, ...]
+
+    @property
+    def key_pair(self) -> KeyPair:
+        """The pair of the Spark jobs."""
+        return self.key_pairs[0]
 
     @property
     def iam(self) -> tuple[AnyResource, ...]:
         """Each policy followed by its user."""
         return tuple(r for pair in zip(self.policies, self.users, strict=True) for r in pair)
 
+    @property
+    def probe_prefix(self) -> str:
+        """Below which prefix of the jobs' bucket the jobs' user may write a probe; `""` when it is the whole bucket."""
+        user = next(u for u in self.spec.users if u.name == self.spec.kubernetes.secret.user)
+        return min(user.scopes(self.spec.spark.bucket), key=len)
+
     def resources(self) -> tuple[AnyResource, ...]:
         """All of them, each after those it needs."""
         return (self.vm_disk, self.filesystem, self.mount, self.account, self.minio_binary, self.minio_service,
-                *self.buckets, *self.iam, self.namespace, self.service_account, self.key_pair)  # fmt: skip
+                *self.buckets, *self.iam, self.namespace, self.service_account, *self.key_pairs)  # fmt: skip
 
 
 def load_lake(path: Path | None = None) -> Lake:
@@ -72,12 +85,12 @@ def build_lake(spec: LakeSpec) -> Lake:
     k8s = spec.kubernetes
     return Lake(
         spec, vm_disk, filesystem, mount, account, binary, service,
-        buckets=tuple(Bucket(b.name, service.id, BucketState(b.object_lock, b.versioning, b.quota)) for b in spec.buckets),
+        buckets=tuple(Bucket(b.name, service.id, _bucket_state(b)) for b in spec.buckets),
         policies=tuple(Policy(n, service.id, d, PolicyState(grants(d))) for n, d in documents.items()),
         users=tuple(User(n, f"policy/{n}", UserState(enabled=True, policies=frozenset({n}))) for n in documents),
         namespace=Namespace(k8s.namespace, NamespaceState()),
         service_account=ServiceAccount(k8s.namespace, k8s.service_account, ServiceAccountState(exists=True, rules=DRIVER_RULES, bound=True)),
-        key_pair=KeyPair(k8s.secret.user, k8s.namespace, k8s.secret.name, (k8s.secret.access_key, k8s.secret.secret_key), KeyPairState(None)),
+        key_pairs=tuple(_key_pairs(spec)),
     )  # fmt: skip
 
 
@@ -88,6 +101,20 @@ def _storage(spec: LakeSpec) -> tuple[VmDisk, Filesystem, Mount, Account]:
     filesystem = Filesystem(disk.slot, vm_disk.id, FilesystemState(spec.filesystem.type, uuid, spec.name[:16]))
     mount = Mount(spec.filesystem.mount_point, filesystem.id, MountState(uuid, spec.filesystem.type))
     return vm_disk, filesystem, mount, Account(spec.account, mount.target, mount.id, AccountState())
+
+
+def _key_pairs(spec: LakeSpec) -> Iterable[KeyPair]:
+    """The Spark jobs' pair first, then those of further users that have a secret."""
+    k8s, main = spec.kubernetes, spec.kubernetes.secret
+    others = [(u.name, u.secret) for u in spec.users if u.secret and u.name != main.user]
+    for user, name in [(main.user, main.name), *others]:
+        yield KeyPair(user, k8s.namespace, name, (main.access_key, main.secret_key), KeyPairState(None))
+
+
+def _bucket_state(spec: BucketSpec) -> BucketState:
+    retention = Retention(spec.retention.mode, spec.retention.period) if spec.retention else Retention()
+    rules = frozenset(Expiry(r.prefix, r.noncurrent or 0, r.delete_markers, r.expire or 0) for r in spec.lifecycle)
+    return BucketState(spec.object_lock, spec.versioning, spec.quota, retention, rules)
 
 
 def _service(spec: LakeSpec, *needs: str) -> Service:

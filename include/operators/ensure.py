@@ -80,10 +80,19 @@ class EnsureOnMinioOperator(EnsureOperator):
 
 
 class DeclarationOperator(LakeOperator):
-    """Record which declaration this run works with; later tasks of the run refuse another."""
+    """Record which declaration this run works with; later tasks of the run refuse another.
+
+    :param warnings: what the declaration says against itself, for the log.
+    """
+
+    def __init__(self, *, warnings: Collection[object] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.warnings = [str(w) for w in warnings]
 
     def work(self, context: Any, parts: Clients) -> str:
         """Returns the digest."""
+        for warning in self.warnings:
+            self.log.warning("contradiction in the declaration: %s", warning)
         context["ti"].xcom_push(key="digest", value=self.digest)
         if context["params"].get("check"):
             self.log.info("check mode: nothing will be changed")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from include.lake.errors import LakeError, Unreachable
+from include.lake.resources.bucket import Expiry, Retention
 from include.lake.resources.filesystem import FilesystemState
 from include.lake.resources.keypair import Pair
 from include.lake.resources.vm_disk import VmDiskState
@@ -28,6 +29,7 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
     },
     "minio": {
         "bucket": lambda c: c.bucket(NAME),
+        "capacity": lambda c: c.capacity(),
         "policy": lambda c: c.policy(NAME),
         "user": lambda c: c.user(NAME),
         "owner": lambda c: c.owner(PAIR.access_key),
@@ -58,6 +60,8 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "make_bucket": lambda c: c.make_bucket(NAME, object_lock=False),
         "set_versioning": lambda c: c.set_versioning(NAME, on=True),
         "set_quota": lambda c: c.set_quota(NAME, GIB),
+        "set_retention": lambda c: c.set_retention(NAME, Retention("governance", 1)),
+        "set_lifecycle": lambda c: c.set_lifecycle(NAME, frozenset({Expiry(noncurrent_days=1)})),
         "put_policy": lambda c: c.put_policy(NAME, {"Version": "2012-10-17", "Statement": []}),
         "add_user": lambda c: c.add_user(NAME),
         "enable_user": lambda c: c.enable_user(NAME),

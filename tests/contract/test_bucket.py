@@ -4,7 +4,7 @@ import pytest
 
 from include.lake.errors import LakeError, Refused
 from include.lake.resource import ensure, plan
-from include.lake.resources.bucket import Bucket, BucketState
+from include.lake.resources.bucket import Bucket, BucketState, Expiry, Retention
 from include.lake.units import Size
 from tests.contract.minio import Fake, Real, Rig
 
@@ -42,15 +42,50 @@ def test_a_bucket_with_object_lock(rig: Rig) -> None:
         assert rig.client.bucket(rig.name) == BucketState(True, True, quota)
 
 
+RULES = frozenset({Expiry(noncurrent_days=30, delete_markers=True), Expiry("raw/", noncurrent_days=7), Expiry("tmp/", expire_days=3)})
+
+
+def test_retention_is_set_changed_and_taken_away(rig: Rig) -> None:
+    rig.client.make_bucket(rig.name, object_lock=True)
+    for retention in (Retention("governance", 30), Retention("governance", 30), Retention("compliance", 2), Retention()):
+        rig.client.set_retention(rig.name, retention)
+        assert rig.client.bucket(rig.name) == BucketState(True, True, None, retention)
+
+
+def test_a_bucket_without_lock_takes_no_retention(rig: Rig) -> None:
+    rig.client.make_bucket(rig.name, object_lock=False)
+    with pytest.raises(LakeError):
+        rig.client.set_retention(rig.name, Retention("governance", 1))
+    assert rig.client.bucket(rig.name) == BucketState(False, False)
+
+
+@pytest.mark.parametrize("object_lock", [True, False])
+def test_lifecycle_is_set_changed_and_taken_away(rig: Rig, object_lock: bool) -> None:
+    rig.client.make_bucket(rig.name, object_lock=object_lock)
+    for rules in (RULES, RULES, frozenset({Expiry(noncurrent_days=1)}), frozenset()):
+        rig.client.set_lifecycle(rig.name, rules)
+        assert rig.client.bucket(rig.name) == BucketState(object_lock, object_lock, lifecycle=rules)
+
+
+def test_the_volume_says_how_much_it_holds(rig: Rig) -> None:
+    capacity = rig.client.capacity()
+    assert capacity is not None
+    assert 400 * GIB < capacity <= 500 * GIB
+    with pytest.raises(Refused, match="the volume holds"):
+        ensure(Bucket(rig.name, "service/minio", BucketState(True, True, Size(501 * GIB))), rig.client)
+    assert rig.client.bucket(rig.name) is None
+
+
 @pytest.mark.parametrize(
     ("start", "fields"),
     [
-        (None, {"object_lock", "versioning", "quota"}),
+        (None, {"object_lock", "versioning", "quota", "retention", "lifecycle"}),
         (BucketState(True, True, None), {"quota"}),
         (BucketState(True, True, Size(GIB)), {"quota"}),
+        (BucketState(True, True, Size(2 * GIB), Retention("compliance", 9), frozenset({Expiry("x/", expire_days=1)})), {"retention", "lifecycle"}),
         (BucketState(True, True, Size(2 * GIB)), set()),
     ],
-    ids=["nothing", "no quota", "another quota", "as declared"],
+    ids=["nothing", "no quota", "another quota", "another retention and lifecycle", "as declared"],
 )
 def test_the_law_holds(rig: Rig, start: BucketState | None, fields: set[str]) -> None:
     resource = Bucket(rig.name, "service/minio", BucketState(True, True, Size(2 * GIB)))
@@ -58,6 +93,10 @@ def test_the_law_holds(rig: Rig, start: BucketState | None, fields: set[str]) ->
         rig.client.make_bucket(rig.name, object_lock=True)
         if start.quota:
             rig.client.set_quota(rig.name, start.quota)
+        if start.retention:
+            rig.client.set_retention(rig.name, start.retention)
+        if start.lifecycle:
+            rig.client.set_lifecycle(rig.name, start.lifecycle)
     assert ensure(resource, rig.client).plan.fields() == fields
     todo, state = plan(resource, rig.client)
     assert (todo.changes, state) == ((), resource.desired)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from include.lake.errors import LakeError
-from include.lake.resources.bucket import BucketState
+from include.lake.resources.bucket import BucketState, Expiry, Retention
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
 from include.lake.units import Size
@@ -21,6 +21,7 @@ class FakeMinio(Fake):
         self.users: dict[str, UserState] = {}
         self.access_keys: dict[str, tuple[str, Pair]] = {}
         self.disabled: set[str] = set()
+        self.volume = Size(500 << 30)
 
     def bucket(self, name: str) -> BucketState | None:
         return self.buckets.get(name)
@@ -43,6 +44,20 @@ class FakeMinio(Fake):
     @writing
     def set_quota(self, name: str, quota: Size) -> None:
         self.buckets[name] = replace(_known(self.buckets, name, "bucket"), quota=quota)
+
+    @writing
+    def set_retention(self, name: str, retention: Retention) -> None:
+        bucket = _known(self.buckets, name, "bucket")
+        if not bucket.object_lock:
+            raise LakeError("use", f"the retention of {name} in MinIO", "it has no object lock")
+        self.buckets[name] = replace(bucket, retention=retention)
+
+    @writing
+    def set_lifecycle(self, name: str, rules: frozenset[Expiry]) -> None:
+        self.buckets[name] = replace(_known(self.buckets, name, "bucket"), lifecycle=rules)
+
+    def capacity(self) -> Size | None:
+        return self.volume
 
     def policy(self, name: str) -> dict[str, Any] | None:
         return self.policies.get(name)

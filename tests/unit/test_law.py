@@ -12,7 +12,7 @@ from include.lake.lake import load_lake
 from include.lake.policy import grants
 from include.lake.resource import ensure
 from include.lake.resources.account import AccountState
-from include.lake.resources.bucket import BucketState
+from include.lake.resources.bucket import BucketState, Expiry, Retention
 from include.lake.resources.filesystem import MAKING, FilesystemState
 from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
@@ -153,14 +153,22 @@ def test_a_service_that_loops_is_told_with_its_journal() -> None:
         ensure(LAKE.minio_service, fake)
 
 
-@given(st.none() | st.builds(BucketState, flag, flag, st.sampled_from([None, Size(1), Size(100 * GIB)])))
-def test_bucket(start: BucketState | None) -> None:
-    if start and start.object_lock and not start.versioning:
+retentions = st.sampled_from([Retention(), Retention("governance", 30), Retention("compliance", 365)])
+rules = st.frozensets(st.sampled_from([Expiry(noncurrent_days=30, delete_markers=True), Expiry("raw/", expire_days=7), Expiry(other="switched off")]))
+governed = BucketState(True, True, Size(50 * GIB), Retention("governance", 30), frozenset({Expiry("raw/", noncurrent_days=9)}))
+
+
+@given(st.none() | st.builds(BucketState, flag, flag, st.sampled_from([None, Size(1), Size(100 * GIB)]), retentions, rules),
+       st.sampled_from([LAKE.buckets[0].desired, governed]), st.sampled_from([Size(500 * GIB), Size(60 * GIB)]))  # fmt: skip
+def test_bucket(start: BucketState | None, wanted: BucketState, volume: Size) -> None:
+    if start and ((start.object_lock and not start.versioning) or (start.retention and start.retention.days and not start.object_lock)):
         return  # MinIO has no such bucket
     fake = FakeMinio()
+    fake.volume = volume
     if start:
         fake.buckets["datalake"] = start
-    assert holds(LAKE.buckets[0], fake) is (start is None or start.object_lock)
+    promises_too_much = wanted.quota > volume and (start is None or start.quota != wanted.quota)
+    assert holds(replace(LAKE.buckets[0], desired=wanted), fake) is (not promises_too_much and (start is None or start.object_lock))
 
 
 @given(st.sampled_from([None, "same", "same in another order", "more", "other"]))

@@ -1,4 +1,4 @@
-"""A bucket and its governance: versioning, object lock, quota (requirements B5, B6)."""
+"""A bucket and its governance: versioning, object lock, retention, quota, lifecycle (requirements B5, B6)."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -9,12 +9,42 @@ from include.lake.units import Size
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long new objects of a bucket are kept from deletion. Zero days: not at all."""
+
+    mode: str = ""  # governance or compliance
+    days: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.mode} {self.days} d" if self.days else "none"
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """A lifecycle rule. `other` is what it says beyond what Homelake declares: such a rule is never as declared."""
+
+    prefix: str = ""
+    noncurrent_days: int = 0
+    delete_markers: bool = False
+    expire_days: int = 0
+    other: str = ""
+
+    def __str__(self) -> str:
+        said = [f"noncurrent after {self.noncurrent_days} d"] if self.noncurrent_days else []
+        said += ["delete markers that hide nothing"] if self.delete_markers else []
+        said += [f"current after {self.expire_days} d"] if self.expire_days else []
+        return f"{self.prefix or '(all)'}: {', '.join([*said, *([self.other] if self.other else [])])}"
+
+
+@dataclass(frozen=True)
 class BucketState:
-    """A bucket. `quota` is hard; None means that it is not managed (observed: there is none)."""
+    """A bucket. `quota` is hard; None means that it is not managed (observed: there is none), and so for the others."""
 
     object_lock: bool
     versioning: bool
     quota: Size | None = None
+    retention: Retention | None = Retention()
+    lifecycle: frozenset[Expiry] | None = frozenset()
 
 
 class BucketClient(Protocol):
@@ -31,6 +61,15 @@ class BucketClient(Protocol):
 
     def set_quota(self, name: str, quota: Size) -> None:
         """Set the hard quota."""
+
+    def set_retention(self, name: str, retention: Retention) -> None:
+        """Set the default retention of a bucket with object lock, or take it away."""
+
+    def set_lifecycle(self, name: str, rules: frozenset[Expiry]) -> None:
+        """Make these, and no others, its lifecycle rules."""
+
+    def capacity(self) -> Size | None:
+        """The bytes of the volume the buckets lie on; None when the store does not say."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +100,31 @@ class Bucket(Resource[BucketState, BucketClient]):
         return "stops keeping the versions that are overwritten" if change.field == "versioning" and change.before and not change.after else None
 
     def apply(self, todo: Plan, client: BucketClient) -> None:
-        """Make it with its lock, then set versioning and quota."""
+        """Make it with its lock, then set what else differs; the quota last, and never beyond what the volume holds."""
         if self.desired is None:
             raise Refused("delete", self.id, "Homelake never deletes a bucket", "Remove it with MinIO's own tools")
         fields, wanted = todo.fields(), self.desired
+        if "quota" in fields:
+            self._check_capacity(client)
         if todo.action == "create":
             client.make_bucket(self.name, object_lock=wanted.object_lock)
         elif "object_lock" in fields:
             self._refuse_lock()
         if "versioning" in fields and not (todo.action == "create" and wanted.object_lock):
             client.set_versioning(self.name, on=wanted.versioning)
+        if "retention" in fields and wanted.retention is not None:
+            client.set_retention(self.name, wanted.retention)
+        if "lifecycle" in fields and wanted.lifecycle is not None:
+            client.set_lifecycle(self.name, wanted.lifecycle)
         if "quota" in fields and wanted.quota is not None:
             client.set_quota(self.name, wanted.quota)
+
+    def _check_capacity(self, client: BucketClient) -> None:
+        assert self.desired is not None
+        quota, capacity = self.desired.quota, client.capacity()
+        if quota is not None and capacity is not None and quota > capacity:
+            raise Refused("set the quota of", self.id, f"it would be {quota}, and the volume holds {capacity // 2**20 / 1024:.1f} GiB: it would promise what is not there",
+                          "Grow the disk and its filesystem first (vm.disk.size; docs/how-to/grow-the-disk.md), or declare a smaller quota")  # fmt: skip
 
     def _refuse_lock(self) -> None:
         assert self.desired is not None

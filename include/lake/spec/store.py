@@ -116,6 +116,7 @@ class User(Model):
     name: Name
     role: Literal["read-write", "read-only", "append-only"] = "read-write"
     buckets: Annotated[tuple[Scope, ...], Field(min_length=1, strict=False)]
+    secret: Name | None = None  # the Kubernetes secret that gets its key pair
 
     def scopes(self, bucket: str) -> tuple[str, ...]:
         """The prefixes of a bucket it is limited to: `""` is the whole bucket, none means not at all."""

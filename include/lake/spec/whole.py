@@ -50,6 +50,11 @@ class LakeSpec(Model):
             )
         if output not in buckets:
             wrong.append(f"spark.output: its bucket {output!r} is not declared under buckets")
+        secrets = [self.kubernetes.secret.name, *(u.secret for u in self.users if u.secret and u.name != self.kubernetes.secret.user)]
+        if twice := {n for n in secrets if secrets.count(n) > 1}:
+            wrong.append(f"users: the secret {', '.join(sorted(twice))} would hold the key pairs of several; give each a secret of its own")
+        if job and job.secret not in (None, self.kubernetes.secret.name):
+            wrong.append(f"users: the key pair of {job.name} is in kubernetes.secret ({self.kubernetes.secret.name}); remove its secret {job.secret}")
         if wrong:
             raise several(wrong)
         return self

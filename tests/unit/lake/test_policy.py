@@ -15,6 +15,8 @@ READ = {"Allow s3:GetBucketLocation on datalake", "Allow s3:ListBucket on datala
 WRITE = {"Allow s3:ListBucketMultipartUploads on datalake"} | {
     f"Allow s3:{a} on datalake/*" for a in ("AbortMultipartUpload", "DeleteObject", "ListMultipartUploadParts", "PutObject")
 }
+ADD = WRITE - {"Allow s3:DeleteObject on datalake/*"}
+STAGING = {"Allow s3:DeleteObject on datalake/*__magic_job-*"}
 DENY = {f"Deny admin:{a}ServiceAccount" for a in ("Create", "Update", "Remove")}
 PROBE = {"Allow s3:DeleteObjectVersion on datalake/.homelake/*"}
 
@@ -26,6 +28,8 @@ PROBE = {"Allow s3:DeleteObjectVersion on datalake/.homelake/*"}
         ("read-only", True, READ | DENY),  # who cannot write leaves no probe behind
         ("read-write", False, READ | WRITE | DENY),
         ("read-write", True, READ | WRITE | DENY | PROBE),
+        ("append-only", False, READ | ADD | DENY | STAGING),
+        ("append-only", True, READ | ADD | DENY | STAGING | PROBE | {"Allow s3:DeleteObject on datalake/.homelake/*"}),
     ],
 )
 def test_a_role_grants_this_and_nothing_else(role: str, probe: bool, expected: set[str]) -> None:
@@ -34,7 +38,7 @@ def test_a_role_grants_this_and_nothing_else(role: str, probe: bool, expected: s
 
 @given(
     st.lists(st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]", fullmatch=True), min_size=1, max_size=4, unique=True),
-    st.sampled_from(["read-write", "read-only"]),
+    st.sampled_from(["read-write", "read-only", "append-only"]),
     st.booleans(),
 )
 def test_nothing_outside_its_buckets_is_allowed(buckets: list[str], role: str, probe: bool) -> None:
@@ -46,14 +50,34 @@ def test_nothing_outside_its_buckets_is_allowed(buckets: list[str], role: str, p
             for resource in statement["Resource"]:
                 bucket, _, rest = resource.removeprefix("arn:aws:s3:::").partition("/")
                 assert bucket in buckets
-                assert rest in ("", "*", ".homelake/*")
+                assert rest in ("", "*", ".homelake/*", "*__magic_job-*")
     allowed = {a for s in document["Statement"] if s["Effect"] == "Allow" for a in s["Action"]}
     assert not [a for a in allowed if not a.startswith("s3:")], "no admin call"
     assert not allowed & {"s3:DeleteBucket", "s3:CreateBucket", "s3:PutBucketVersioning", "s3:BypassGovernanceRetention", "s3:PutBucketPolicy"}
 
 
+def test_a_prefix_grants_what_is_below_it_and_that_its_folders_can_be_looked_for() -> None:
+    listing = ' if {"Condition": {"StringLike": {"s3:prefix": ["raw/", "raw/in/", "raw/in/*"]}}}'
+    assert grants(policy_document("append-only", ("datalake/raw/in/",))) == DENY | {
+        "Allow s3:GetBucketLocation on datalake",
+        f"Allow s3:ListBucket on datalake{listing}",
+        f"Allow s3:ListBucketMultipartUploads on datalake{listing}",
+        "Allow s3:GetObject on datalake/raw/in/*",
+        "Allow s3:GetObject on datalake/raw/in",
+        "Allow s3:GetObject on datalake/raw",
+        *(f"Allow s3:{a} on datalake/raw/in/*" for a in ("AbortMultipartUpload", "ListMultipartUploadParts", "PutObject")),
+        "Allow s3:DeleteObject on datalake/raw/in/*__magic_job-*",
+    }
+
+
+def test_a_bucket_and_a_prefix_of_another_side_by_side() -> None:
+    both = grants(policy_document("read-only", ("datalake", "archive/old/")))
+    assert both >= READ | {"Allow s3:GetObject on archive/old/*"}
+    assert not [g for g in both if g.startswith("Allow s3:ListBucket on archive") and "Condition" not in g]
+
+
 def test_access_keys_of_its_own_are_denied_whatever_else_is_allowed() -> None:
-    for role in ("read-write", "read-only"):
+    for role in ("read-write", "read-only", "append-only"):
         denied = [s for s in policy_document(role, ("datalake",))["Statement"] if s["Effect"] == "Deny"]
         assert denied == [{"Effect": "Deny", "Action": sorted(f"admin:{a}ServiceAccount" for a in ("Create", "Update", "Remove"))}]
 

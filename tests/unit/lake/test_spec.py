@@ -59,6 +59,7 @@ def problems_of(tmp_path: Path, content: dict[str, Any] | str | bytes) -> tuple[
 LIST, TEXT, NUMBER = "write a list, as [one, two]", "write text (in quotes, where it looks like a number or a date)", "write a whole number without quotes"
 NAME = "a name of lower-case letters, digits and dashes, at most 63"
 BUCKET = "a bucket name of 3 to 63 lower-case letters, digits, dashes and single dots, and no IP address"
+SCOPE = "a bucket, or a bucket with a prefix that ends in /, as datalake/raw/"
 SLOT = "a SCSI slot from scsi1 to scsi30 (scsi0 is the VM's own disk)"
 PATH = "is not a plain absolute path of two parts or more; write it as /mnt/minio_data"
 ACCOUNT = "a Unix account name other than root: lower-case letters, digits, - and _"
@@ -137,7 +138,22 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("buckets.0.quota", "9000 PiB", "buckets[0].quota: '9000 PiB' is too large."),
         ("minio.scanner.cycle", "5", "minio.scanner.cycle: '5' is not a number with a unit; write it as '30 s'."),
         ("minio.scanner.cycle", "5 min", "minio.scanner.cycle: unknown unit 'min'; known are ms, s, m, h, d."),
+        ("governance", {"warn_at": "80"}, "governance.warn_at: '80' is not a share between 0 and 100 %; write it as '80 %'."),
+        ("governance", {"fail_at": "101 %"}, "governance.fail_at: '101 %' is not a share between 0 and 100 %; write it as '80 %'."),
+        ("buckets.0.retention", {"period": "36 h"}, "buckets[0].retention.period: '36 h' is not a whole number of days from 1 to 36500; write it as '30 d'."),
+        ("users.0.buckets", ["datalake/raw"], f"users[0].buckets[0]: 'datalake/raw' is not {SCOPE}."),
+        ("users.0.buckets", ["datalake/*/"], f"users[0].buckets[0]: 'datalake/*/' is not {SCOPE}."),
+        ("filesystem.uuid", "1234", "filesystem.uuid: '1234' is not a filesystem's UUID in lower case, as blkid prints it."),
         # What does not go together
+        ("governance", {"warn_at": "95 %"}, "governance: warn_at 95 % is not below fail_at 95 %; the warning must come first."),
+        ("governance", {"notify": [{"kind": "email", "connection": "smtp"}]}, "governance.notify[0]: kind email without an address; add to: someone@example.org."),
+        ("buckets.0", {"name": "datalake", "retention": {"period": "1 d"}}, "buckets[0]: retention without object_lock; only a bucket with object_lock: true keeps what must not be deleted."),
+        ("buckets.0.lifecycle", [{}], "buckets[0].lifecycle[0]: a rule without noncurrent, delete_markers or expire does nothing; give one of them."),
+        ("buckets.0.lifecycle", [{"expire": "1 d", "delete_markers": True}], "buckets[0].lifecycle[0]: delete_markers and expire exclude each other in one rule, as S3 has it; make two rules of it."),
+        ("buckets.0.lifecycle", [{"noncurrent": "1 d"}, {"noncurrent": "2 d"}], "buckets[0]: two lifecycle rules for one prefix; make one of them."),
+        ("buckets.0", {"name": "datalake", "versioning": False, "lifecycle": [{"noncurrent": "1 d"}]}, "buckets[0]: lifecycle of noncurrent versions or delete markers without versioning; there are none, so remove the rule."),
+        ("users.0.secret", "other", "users: the key pair of spark-user is in kubernetes.secret (minio-s3-keys); remove its secret other."),
+        ("users.0.buckets", ["datalake/raw/"], "spark.output: spark-user may not write to s3a://datalake/test-output/, and the job writes as that user; give it the bucket and the role read-write."),
         ("vm.disk.size", "1.5 GiB", "vm.disk: size 1536 MiB is not a whole number of GiB, one or more, which Proxmox VE needs."),
         ("vm.disk.size", "0 GiB", "vm.disk: size 0 B is not a whole number of GiB, one or more, which Proxmox VE needs."),
         ("minio.console_port", 9000, "minio: port and console_port are both 9000; give them different ones."),
