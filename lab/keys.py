@@ -61,7 +61,7 @@ def _tokens(lab: Lab) -> dict[str, object]:
         ROOT_TOKEN: {"/": EVERYTHING},
         ADMIN_TOKEN: {"/": VM + DATASTORE + OTHER},
         # What the product's own connection may do, and no more.
-        BOOTSTRAP_TOKEN: {f"/vms/{VMID}": ("VM.Audit", "VM.Config.Disk"), f"/storage/{STORAGE}": ("Datastore.Audit", "Datastore.AllocateSpace"),
+        BOOTSTRAP_TOKEN: {f"/vms/{VMID}": ("VM.Audit", "VM.Config.Disk", "VM.Snapshot"), f"/storage/{STORAGE}": ("Datastore.Audit", "Datastore.AllocateSpace"),
                           f"/nodes/{NODE}": ("Sys.Audit",)},
         NOPRIV_TOKEN: {},
     }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from include.lake.errors import LakeError
 from include.lake.units import Size
 
-VM_PRIVILEGES = ("VM.Audit", "VM.Config.Disk")
+VM_PRIVILEGES = ("VM.Audit", "VM.Config.Disk", "VM.Snapshot")
 STORAGE_PRIVILEGES = ("Datastore.AllocateSpace", "Datastore.Audit")
 HOTPLUG = "network,disk,usb"  # Proxmox VE's default, which `1` stands for
 SINGLE = "virtio-scsi-single"

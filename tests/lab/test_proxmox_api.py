@@ -173,7 +173,7 @@ def test_rights_are_looked_at_before_parameters(lab: TestLab) -> None:
 
 def test_the_bootstraps_token_may_add_disks_and_no_more(lab: TestLab) -> None:
     bootstrap = client(lab, "PVE_BOOTSTRAP")
-    assert bootstrap.access.permissions.get() == {"/vms/100": {"VM.Audit": 1, "VM.Config.Disk": 1}, "/nodes/pve": {"Sys.Audit": 1},
+    assert bootstrap.access.permissions.get() == {"/vms/100": {"VM.Audit": 1, "VM.Config.Disk": 1, "VM.Snapshot": 1}, "/nodes/pve": {"Sys.Audit": 1},
                                                   "/storage/local-lvm": {"Datastore.Audit": 1, "Datastore.AllocateSpace": 1}}  # fmt: skip
     vm = bootstrap.nodes("pve").qemu(100)
     assert vm.config.get()["name"] == "datalake"
@@ -189,6 +189,6 @@ def test_the_bootstraps_token_may_add_disks_and_no_more(lab: TestLab) -> None:
 
 def test_permissions_of_a_path_and_of_another(lab: TestLab, api: proxmoxer.ProxmoxAPI) -> None:
     assert api.access.permissions.get()["/vms"]["VM.Allocate"] == 1
-    assert client(lab, "PVE_BOOTSTRAP").access.permissions.get(path="/vms/100") == {"/vms/100": {"VM.Audit": 1, "VM.Config.Disk": 1}}
+    assert client(lab, "PVE_BOOTSTRAP").access.permissions.get(path="/vms/100") == {"/vms/100": {"VM.Audit": 1, "VM.Config.Disk": 1, "VM.Snapshot": 1}}
     assert api.access.permissions.get(userid=lab["PVE_NOPRIV_TOKEN_ID"]) == {}
     assert refused(client(lab, "PVE_NOPRIV").access.permissions.get, userid=lab["PVE_TOKEN_ID"]).status_code == 403

@@ -36,11 +36,11 @@ TOKEN, SECRETS = "homelake@pve!bootstrap", ("token-secret", "root-password")
 
 
 def test_missing_privileges_come_with_the_lines_that_give_them() -> None:
-    assert not site.privileges(TOKEN, "/vms/100", site.VM_PRIVILEGES, {"VM.Audit", "VM.Config.Disk", "VM.Console"}).problem
-    found = site.privileges(TOKEN, "/vms/100", site.VM_PRIVILEGES, {"VM.Audit"})
+    assert not site.privileges(TOKEN, "/vms/100", site.VM_PRIVILEGES, {"VM.Audit", "VM.Config.Disk", "VM.Console", "VM.Snapshot"}).problem
+    found = site.privileges(TOKEN, "/vms/100", site.VM_PRIVILEGES, {"VM.Audit", "VM.Snapshot"})
     assert found.problem == "it lacks VM.Config.Disk"
     # The role has all that is needed there: an entry at a path replaces what comes from above.
-    assert "pveum role add HomelakeVm --privs 'VM.Audit VM.Config.Disk'" in found.remedy
+    assert "pveum role add HomelakeVm --privs 'VM.Audit VM.Config.Disk VM.Snapshot'" in found.remedy
     assert "pveum acl modify /vms/100 --roles HomelakeVm --users 'homelake@pve' --tokens 'homelake@pve!bootstrap'" in found.remedy
     assert "pveum acl modify /storage/fast --roles HomelakeStorage " in site.grant(TOKEN, "/storage/fast", site.STORAGE_PRIVILEGES)
 
