@@ -5,6 +5,7 @@ import string
 
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.minio import MinioServer
+from include.adapters.tenant import TenantS3
 from include.connections import Connections, NotConfigured
 from include.lake.resources.keypair import Pair
 from include.lake.secret import Secret
@@ -19,6 +20,13 @@ class KeyPairs:
         self._connections, self._kubernetes, self._minio = connections, kubernetes, minio
         self.secret, self.write_secret = kubernetes.secret, kubernetes.write_secret
         self.owner, self.accepts, self.put_access_key = minio.owner, minio.accepts, minio.put_access_key
+        # And what a rotation needs.
+        self.patch_secret, self.written, self.clock, self.pods_with = kubernetes.patch_secret, kubernetes.written, kubernetes.clock, kubernetes.pods_with
+        self.keys_of, self.remove_access_key = minio.keys_of, minio.remove_access_key
+
+    def tenant(self, pair: Pair) -> TenantS3:
+        """The object store as the owner of a pair sees it."""
+        return TenantS3(self._minio, pair)
 
     def given(self, user: str) -> Pair | None:
         """The pair in the connection `lake_user_<user>`, if there is one. Raises LakeError when that cannot be read."""

@@ -2,7 +2,9 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -11,7 +13,9 @@ from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service_account import ServiceAccountState
+from include.lake.rotation import STREAM, PodUse, refers
 from include.lake.secret import Secret
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION
 
 T = TypeVar("T")
 TIMEOUT = (10, 30)  # seconds to connect, and to answer
@@ -144,6 +148,38 @@ class Kubernetes:
         body = {"data": {k: base64.b64encode(v.reveal().encode()).decode() for k, v in values.items()}}
         if self.call(what, self.core.patch_namespaced_secret, name, namespace, body, absent=(404,)) is None:
             self.call(what, self.core.create_namespaced_secret, namespace, body | {"metadata": {"name": name, "labels": OURS}, "type": "Opaque"})
+
+    def patch_secret(self, namespace: str, name: str, values: Mapping[str, Secret | None]) -> None:
+        """Set these keys of a secret that is there, or remove them (None), in one step; its others are left alone."""
+        body = {"data": {k: None if v is None else base64.b64encode(v.reveal().encode()).decode() for k, v in values.items()}}
+        self.call(f"secret {namespace}/{name}", self.core.patch_namespaced_secret, name, namespace, body, field_manager="homelake-rotation")
+
+    def written(self, namespace: str, name: str, key: str) -> datetime | None:
+        """When a key of a secret was last written, by the API server's own record of who owns which field; None when it has none."""
+        found = self.call(f"secret {namespace}/{name}", self.core.read_namespaced_secret, name, namespace, absent=(404,))
+        records = (found.metadata.managed_fields or ()) if found else ()
+        return max((r.time for r in records if r.time and f"f:{key}" in (r.fields_v1 or {}).get("f:data", {})), default=None)
+
+    def clock(self) -> datetime:
+        """What time it is at the API server."""
+        from kubernetes.client import VersionApi
+
+        answer: Any = self.call("version", VersionApi(self.api).get_code_with_http_info)
+        return parsedate_to_datetime(answer[2]["Date"])
+
+    def pods_with(self, namespace: str, secret: str) -> list[PodUse]:
+        """The pods of a namespace that have not ended and refer to a secret."""
+        found = self.call(f"the pods of {namespace}", self.core.list_namespaced_pod, namespace)
+        users = [p for p in (found.items if found else ()) if refers(self.api.sanitize_for_serialization(p), secret)]
+        streams = self._streams(namespace) if users else set()
+        applications = [(p.metadata.labels or {}).get(APP_LABEL, "") for p in users]
+        return [PodUse(p.metadata.name, p.metadata.creation_timestamp, a, a in streams) for p, a in zip(users, applications, strict=True)]
+
+    def _streams(self, namespace: str) -> set[str]:
+        """The SparkApplications that never end; none where the cluster does not know such objects."""
+        found = self.call("SparkApplications", self.custom.list_namespaced_custom_object, GROUP, VERSION, namespace, PLURAL,
+                          label_selector=f"{STREAM}=true", absent=(404,))  # fmt: skip
+        return {str(a["metadata"]["name"]) for a in (found or {}).get("items", ())}
 
 
 def _lines(role: Any) -> frozenset[str]:

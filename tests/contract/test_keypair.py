@@ -1,8 +1,10 @@
 """The contract of KeyPairClient: pairs in Kubernetes secrets, and as access keys of MinIO. What hashes in the emulated VM costs seconds: few calls."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,7 +16,9 @@ from include.lake.resource import ensure, plan
 from include.lake.resources.keypair import KeyPair, KeyPairState, Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.user import UserState
+from include.lake.rotation import STREAM, PodUse
 from include.lake.secret import Secret
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Job, Where, application, named
 from tests.contract import kubernetes, minio
 from tests.contract.real import Parts
 from tests.fakes.kubernetes import FakeKeyPairs
@@ -39,6 +43,19 @@ class Fake(kubernetes.Fake, minio.Fake):
         except LakeError as error:
             self.client.owners_pair = error
 
+    def start_pod(self, name: str, secret: str, *, stream: str = "") -> None:
+        """A pod that takes a variable from a secret; of a SparkApplication that is labelled as a stream, when it is named."""
+        self.client.now += timedelta(seconds=2)
+        self.client.pods.setdefault((self.namespace, secret), []).append(PodUse(name, self.client.now, stream, bool(stream)))
+
+    def end_pod(self, name: str) -> None:
+        """It ends."""
+        self.client.pods = {k: [p for p in pods if p.name != name] for k, pods in self.client.pods.items()}
+
+    def pass_time(self) -> None:
+        """Two seconds go by."""
+        self.client.now += timedelta(seconds=2)
+
 
 class Real:
     """The lake's MinIO with a user, and the lab's Kubernetes with a namespace, both of the suite's own."""
@@ -60,6 +77,8 @@ class Real:
         mark = uuid4().hex[:8]
         self.pair = Pair(f"CONTRACT{mark.upper()}", Secret(uuid4().hex))
         self.parts.further.clear()
+        for pod in self.cluster.core.list_namespaced_pod(self.namespace).items:
+            self.cluster.core.delete_namespaced_pod(pod.metadata.name, self.namespace, grace_period_seconds=0)
         for secret in self.cluster.core.list_namespaced_secret(self.namespace).items:
             self.cluster.core.delete_namespaced_secret(secret.metadata.name, self.namespace)
 
@@ -78,6 +97,22 @@ class Real:
 
     def put_secret(self, name: str, values: dict[str, str]) -> None:
         self.cluster.put_secret(name, values)
+
+    def start_pod(self, name: str, secret: str, *, stream: str = "") -> None:
+        env = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": secret, "key": "a"}}}]
+        if stream:
+            body = named(application(Job("x.py"), Where(self.namespace, "x", "x", "s", "a", "b"), {}), stream)
+            body["metadata"]["labels"][STREAM] = "true"
+            self.cluster.client.custom.create_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, body)
+        self.cluster.core.create_namespaced_pod(self.namespace, {
+            "metadata": {"name": name, "labels": {APP_LABEL: stream} if stream else {}},
+            "spec": {"containers": [{"name": "c", "image": "none", "env": env}], "schedulerName": "nobody"}})  # fmt: skip
+
+    def end_pod(self, name: str) -> None:
+        self.cluster.core.patch_namespaced_pod_status(name, self.namespace, {"status": {"phase": "Succeeded"}})
+
+    def pass_time(self) -> None:
+        time.sleep(2)
 
 
 Rig = Fake | Real
@@ -171,3 +206,58 @@ def test_an_access_key_of_someone_else_is_refused(rig: Rig) -> None:
     rig.put_secret("pair", {KEYS[0]: rig.pair.access_key, KEYS[1]: rig.pair.secret_key.reveal()})
     with pytest.raises(Refused, match=f"belongs to {rig.name}"):
         ensure(KeyPair("another-user", rig.namespace, "pair", KEYS, KeyPairState(None)), rig.client)
+
+
+def test_a_patch_sets_and_removes_at_once_and_its_time_is_known(rig: Rig) -> None:
+    for name in ("nowhere", "pair"):
+        with pytest.raises(LakeError):
+            rig.client.patch_secret(rig.namespace, name, {"a": Secret("1")})
+        assert rig.client.secret(rig.namespace, name) is None, "it was made"
+    rig.put_secret("pair", {"a": "1", "b": "2", "third": "stays"})
+    rig.pass_time()
+    before = rig.client.clock()
+    rig.client.patch_secret(rig.namespace, "pair", {"a": Secret("é=\n"), "b": None, "c": Secret("3"), "never": None})
+    assert rig.client.secret(rig.namespace, "pair") == {"a": Secret("é=\n"), "c": Secret("3"), "third": Secret("stays")}
+    written = rig.client.written(rig.namespace, "pair", "c")
+    assert written
+    assert before - timedelta(seconds=1) <= written <= rig.client.clock()
+    rig.pass_time()
+    rig.client.write_secret(rig.namespace, "pair", {"third": Secret("changed by another")})
+    assert rig.client.written(rig.namespace, "pair", "c") == written
+    rig.client.patch_secret(rig.namespace, "pair", {"c": None})
+    for name, key in (("pair", "c"), ("pair", "nothing"), ("nowhere", "c")):
+        assert rig.client.written(rig.namespace, name, key) is None
+    assert rig.client.clock() > written
+
+
+def test_the_pods_that_use_a_secret(rig: Rig) -> None:
+    assert rig.client.pods_with(rig.namespace, "pair") == []
+    began = rig.client.clock()
+    rig.start_pod("one", "pair")
+    rig.start_pod("other", "another")
+    rig.start_pod("driver", "pair", stream="payments")
+    found = {p.name: p for p in rig.client.pods_with(rig.namespace, "pair")}
+    assert {n: (p.application, p.stream) for n, p in found.items()} == {"one": ("", False), "driver": ("payments", True)}
+    assert all(began - timedelta(seconds=1) <= p.created <= rig.client.clock() for p in found.values())
+    rig.end_pod("one")
+    assert [p.name for p in rig.client.pods_with(rig.namespace, "pair")] == ["driver"]
+
+
+def test_access_keys_are_listed_and_removed(rig: Rig) -> None:
+    rig.client.remove_access_key(rig.pair.access_key)  # there is none
+    assert rig.client.keys_of("contract-nobody") == {}
+    rig.client.put_access_key(rig.name, rig.pair, new=True)
+    assert rig.client.keys_of(rig.name) == {rig.pair.access_key: "homelake"}
+    rig.client.remove_access_key(rig.pair.access_key)
+    assert (rig.client.keys_of(rig.name), rig.client.owner(rig.pair.access_key), rig.client.accepts(rig.pair)) == ({}, None, False)
+
+
+def test_two_pairs_are_valid_at_once(rig: Rig) -> None:
+    second = Pair(f"{rig.pair.access_key[:-1]}_", Secret("another-secret-key"))
+    for pair in (rig.pair, second):
+        rig.client.put_access_key(rig.name, pair, new=True)
+    assert rig.client.accepts(rig.pair) and rig.client.accepts(second)
+    rig.client.remove_access_key(second.access_key)
+    assert rig.client.accepts(rig.pair)
+    with pytest.raises(LakeError, match="InvalidAccessKeyId"):
+        rig.client.tenant(second).put("datalake", "x", b"x")

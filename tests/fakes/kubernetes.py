@@ -1,14 +1,18 @@
 """A Kubernetes in memory, and the key pairs that live there and in a MinIO."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from include.lake.errors import LakeError
 from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service_account import ServiceAccountState
+from include.lake.rotation import PodUse
 from include.lake.secret import Secret
 from tests.fakes.base import Fake, writing
 from tests.fakes.minio import FakeMinio
+from tests.fakes.tenant import FakeTenant
 
 
 class FakeKubernetes(Fake):
@@ -19,6 +23,9 @@ class FakeKubernetes(Fake):
         self.namespaces: dict[str, NamespaceState] = {}
         self.accounts: dict[tuple[str, str], ServiceAccountState] = {}
         self.secrets: dict[tuple[str, str], dict[str, Secret]] = {}
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.stamps: dict[tuple[str, str, str], datetime] = {}  # when a key of a secret was last patched
+        self.pods: dict[tuple[str, str], list[PodUse]] = {}  # by namespace and secret
 
     def namespace(self, name: str) -> NamespaceState | None:
         return self.namespaces.get(name)
@@ -59,6 +66,27 @@ class FakeKubernetes(Fake):
         self._inside(namespace)
         self.secrets[namespace, name] = {**self.secrets.get((namespace, name), {}), **values}
 
+    @writing
+    def patch_secret(self, namespace: str, name: str, values: Mapping[str, Secret | None]) -> None:
+        if (namespace, name) not in self.secrets:
+            raise LakeError("use", f"secret {namespace}/{name} in Kubernetes", "there is none")
+        merged = {**self.secrets[namespace, name], **values}
+        self.secrets[namespace, name] = {k: v for k, v in merged.items() if v is not None}
+        for key, value in values.items():
+            if value is None:
+                self.stamps.pop((namespace, name, key), None)
+            else:
+                self.stamps[namespace, name, key] = self.now
+
+    def written(self, namespace: str, name: str, key: str) -> datetime | None:
+        return self.stamps.get((namespace, name, key))
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def pods_with(self, namespace: str, secret: str) -> list[PodUse]:
+        return list(self.pods.get((namespace, secret), ()))
+
 
 class FakeKeyPairs(FakeKubernetes, FakeMinio):
     """Both, as one client: the writes of the two are counted in one row, so that a kill may fall between them."""
@@ -68,12 +96,20 @@ class FakeKeyPairs(FakeKubernetes, FakeMinio):
         for part in (kubernetes or FakeKubernetes(), minio or FakeMinio()):  # what they hold is shared
             self.__dict__.update({name: held for name, held in vars(part).items() if name not in vars(self)})
         self.owners_pair: Pair | LakeError | None = None
+        self.may: set[str] = {"put datalake", "get datalake", "list datalake", "multipart datalake", "delete datalake"}
+        self.tried: list[FakeTenant] = []
         self.made = 0
 
     def given(self, user: str) -> Pair | None:
         if isinstance(self.owners_pair, LakeError):
             raise self.owners_pair
         return self.owners_pair
+
+    def tenant(self, pair: Pair) -> FakeTenant:
+        """The store as this pair's owner sees it: who is not let in is told so, as MinIO does it."""
+        stranger = LakeError("use", "MinIO as its user", "it answered InvalidAccessKeyId")
+        self.tried.append(FakeTenant(self.may, None if self.accepts(pair) else ("put datalake", stranger)))
+        return self.tried[-1]
 
     def new_pair(self) -> Pair:
         self.made += 1

@@ -104,6 +104,13 @@ class FakeMinio(Fake):
         self.access_keys[pair.access_key] = (user, pair)
         self.disabled.discard(pair.access_key)
 
+    def keys_of(self, user: str) -> dict[str, str]:
+        return {k: "homelake" for k, (owner, _) in self.access_keys.items() if owner == user}
+
+    @writing
+    def remove_access_key(self, access_key: str) -> None:
+        self.access_keys.pop(access_key, None)
+
 
 def _known(things: dict[str, Any], name: str, kind: str) -> Any:
     if name not in things:

@@ -48,6 +48,15 @@ class Users(Server):
         found = self._read("an access key", lambda: self._admin.get_service_account(access_key), "parentUser")
         return str(found["parentUser"]) if found else None
 
+    def keys_of(self, user: str) -> dict[str, str]:
+        """The user's access keys, each with the name given to it."""
+        found = self._read(f"the access keys of {user}", lambda: self._admin.list_service_account(user), "accounts")
+        return {str(a["accessKey"]): str(a.get("name") or "") for a in (found or {}).get("accounts") or ()}
+
+    def remove_access_key(self, access_key: str) -> None:
+        """Remove an access key; none is no error."""
+        self._find("an access key", lambda: self._admin.delete_service_account(access_key))
+
     def accepts(self, pair: Pair) -> bool:
         """Whether S3 lets someone in with it: what it may do then is another question."""
         try:

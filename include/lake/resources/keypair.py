@@ -5,6 +5,7 @@ killed in between, the next run goes on from the secret.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -25,8 +26,21 @@ class Pair:
         return bool(re.fullmatch(r"[^\s=,]{3,20}", self.access_key)) and 8 <= len(self.secret_key.reveal()) <= 40
 
     def __str__(self) -> str:
-        # Half of it: in a MinIO with CVE-2026-40344 whoever knows an access key may write without the secret key.
-        return f"{self.access_key[: len(self.access_key) // 2]}… (secret)"
+        return f"{half(self.access_key)} (secret)"
+
+
+def half(access_key: str) -> str:
+    """Half of an access key, to be shown: in a MinIO with CVE-2026-40344 whoever knows all of it may write without the secret key."""
+    return f"{access_key[: len(access_key) // 2]}…"
+
+
+def pair_in(values: Mapping[str, Secret], keys: tuple[str, str]) -> Pair | None:
+    """The pair that a secret holds under these keys; None when it is not there as a whole, or MinIO would not take it."""
+    access_key, secret_key = (values.get(k) for k in keys)
+    if not access_key or not secret_key:
+        return None
+    pair = Pair(access_key.reveal(), secret_key)
+    return pair if pair.well_formed() else None
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,11 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
         return f"keypair/{self.user}"
 
     @property
+    def connection(self) -> str:
+        """The connection in which the owner may give a pair."""
+        return f"lake_user_{self.user.replace('-', '_')}"
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The user, and the secret's namespace."""
         return (f"user/{self.user}", f"namespace/{self.namespace}")
@@ -93,41 +112,42 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
         values = client.secret(self.namespace, self.name)
         if values is None:
             return None
-        pair = self._pair(values)
+        pair = pair_in(values, self.keys)
         accepted = pair is not None and client.owner(pair.access_key) == self.user and client.accepts(pair)
         return KeyPairState(pair, pair is not None, accepted)
 
     def pair(self, client: KeyPairClient) -> Pair:
         """The pair in the Kubernetes secret. Raises LakeError when it has none."""
-        pair = self._pair(client.secret(self.namespace, self.name) or {})
+        pair = pair_in(client.secret(self.namespace, self.name) or {}, self.keys)
         if pair is None:
             raise LakeError("read", f"the secret {self.namespace}/{self.name}", f"it has no key pair under {' and '.join(self.keys)}",
                             "Run lake_bootstrap: it makes the pair")  # fmt: skip
         return pair
 
-    def _pair(self, values: dict[str, Secret]) -> Pair | None:
-        access_key, secret_key = (values.get(k) for k in self.keys)
-        if not access_key or not secret_key:
-            return None
-        pair = Pair(access_key.reveal(), secret_key)
-        return pair if pair.well_formed() else None
-
     def apply(self, todo: Plan, client: KeyPairClient) -> None:
         """The Kubernetes secret first, then MinIO's access key from it."""
         if self.desired is None:
             raise Refused("delete", self.id, "jobs may use it", f"kubectl -n {self.namespace} delete secret {self.name}")
-        there = self._pair(client.secret(self.namespace, self.name) or {})
+        there = pair_in(client.secret(self.namespace, self.name) or {}, self.keys)
         pair = client.given(self.user) or there or client.new_pair()
-        if not pair.well_formed():
-            raise Refused("use", self.id, "MinIO takes an access key of 3 to 20 characters and a secret key of 8 to 40",
-                          f"Change the connection lake_user_{self.user}")  # fmt: skip
-        owner = client.owner(pair.access_key)
-        if owner not in (None, self.user):
-            raise Refused("use", self.id, f"the access key {pair.access_key} belongs to {owner}",
-                          f"Remove it from the secret {self.namespace}/{self.name}; the next run makes a new one")  # fmt: skip
+        self.check(client, pair)
         if pair != there:
             client.write_secret(self.namespace, self.name, {self.keys[0]: Secret(pair.access_key), self.keys[1]: pair.secret_key})
-        if owner is None:
+        self.make_accepted(client, pair)
+
+    def check(self, client: KeyPairClient, pair: Pair) -> None:
+        """Refuse a pair that MinIO would not take, or that is somebody else's."""
+        if not pair.well_formed():
+            raise Refused("use", self.id, "MinIO takes an access key of 3 to 20 characters and a secret key of 8 to 40",
+                          f"Change the connection {self.connection}")  # fmt: skip
+        owner = client.owner(pair.access_key)
+        if owner not in (None, self.user):
+            raise Refused("use", self.id, f"the access key {half(pair.access_key)} belongs to {owner}",
+                          f"Remove it from the secret {self.namespace}/{self.name}; the next run makes a new one")  # fmt: skip
+
+    def make_accepted(self, client: KeyPairClient, pair: Pair) -> None:
+        """Make MinIO accept a pair that it knows as the user's or not at all."""
+        if client.owner(pair.access_key) is None:
             client.put_access_key(self.user, pair, new=True)
         elif not client.accepts(pair):
             client.put_access_key(self.user, pair, new=False)
