@@ -33,12 +33,16 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "policy": lambda c: c.policy(NAME),
         "user": lambda c: c.user(NAME),
         "owner": lambda c: c.owner(PAIR.access_key),
+        "keys_of": lambda c: c.keys_of(NAME),
         "accepts": lambda c: c.accepts(PAIR),
     },
     "kubernetes": {
         "namespace": lambda c: c.namespace(NAME),
         "service_account": lambda c: c.service_account(NAME, NAME),
         "secret": lambda c: c.secret(NAME, NAME),
+        "written": lambda c: c.written(NAME, NAME, "a"),
+        "clock": lambda c: c.clock(),
+        "pods_with": lambda c: c.pods_with(NAME, NAME),
     },
 }
 WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
@@ -67,6 +71,7 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "enable_user": lambda c: c.enable_user(NAME),
         "hold": lambda c: c.hold(NAME, frozenset({NAME})),
         "put_access_key": lambda c: c.put_access_key(NAME, PAIR, new=True),
+        "remove_access_key": lambda c: c.remove_access_key(PAIR.access_key),
     },
     "kubernetes": {
         "make_namespace": lambda c: c.make_namespace(NAME),
@@ -74,6 +79,7 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "put_role": lambda c: c.put_role(NAME, NAME, frozenset({"get pods"})),
         "bind": lambda c: c.bind(NAME, NAME),
         "write_secret": lambda c: c.write_secret(NAME, NAME, {"a": Secret("1")}),
+        "patch_secret": lambda c: c.patch_secret(NAME, NAME, {"a": Secret("1")}),
     },
 }
 

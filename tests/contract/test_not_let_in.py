@@ -105,7 +105,7 @@ def test_minio(site: Site, with_lake: Parts, what: str) -> None:
     if not retry:
         del calls["accepts"]  # that is asked with the pair itself, whoever asks
         if cause == "AccessDenied":
-            del calls["owner"]  # of a key that nobody has MinIO says so to anyone
+            del calls["owner"], calls["remove_access_key"]  # of a key that nobody has MinIO says so to anyone
     for call in list(calls.values())[: 1 if what == "nothing at the address" else None]:
         assert cause in str(told(partial(call, client), retry=retry))
 
@@ -202,7 +202,10 @@ KUBERNETES: dict[str, tuple[Callable[[Site], Connection], bool, str]] = {
 def test_kubernetes(site: Site, what: str) -> None:
     made, retry, cause = KUBERNETES[what]
     client = Kubernetes(made(site))
-    for call in [*READING["kubernetes"].values(), *WRITING["kubernetes"].values()]:
+    calls = {**READING["kubernetes"], **WRITING["kubernetes"]}
+    if cause == "is forbidden":
+        del calls["clock"]  # what time it is the API server says to anyone
+    for call in calls.values():
         assert cause in str(told(partial(call, client), retry=retry))
 
 
