@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     from include.commands import lake as c
+    from include.commands import upgrade as u
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=(run.__doc__ or text).split("\n\n")[0])
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument("only", **only)  # type: ignore[arg-type]
     apply.add_argument("--yes", action="store_true", help="do not ask")
     apply.add_argument("--force", metavar="RESOURCE", action="append", default=[], help="allow a change of this resource that may lose data")
+    upgrade = add("upgrade", u.upgrade, "put the declared MinIO in place, with the way back when it fails")
+    upgrade.add_argument("--yes", action="store_true", help="do not ask")
+    upgrade.add_argument("--snapshot", action="store_true", help="take a snapshot of the VM first; it stays until you delete it")
     add("status", c.status, "say in one line for each resource how it stands")
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")

@@ -125,6 +125,20 @@ class Proxmox:
         if any(e["key"] == slot and "pending" in e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending")):
             self.set_flags(node, vmid, slot, {})  # what waits holds the old size, which the next start would put back
 
+    def take_snapshot(self, node: str, vmid: int, name: str, description: str) -> None:
+        """Take a snapshot of all of the VM's disks, as of one moment, without its memory."""
+        upid = self.call("post", f"nodes/{node}/qemu/{vmid}/snapshot", snapname=name, description=description)
+        if not str(upid).startswith("UPID:"):
+            raise self._unreachable(_OTHER)
+        self.task(node, upid)
+
+    def snapshots(self, node: str, vmid: int) -> list[str]:
+        """The names of the VM's snapshots."""
+        rows = self.call("get", f"nodes/{node}/qemu/{vmid}/snapshot")
+        if not isinstance(rows, list) or not all(isinstance(r, dict) and "name" in r for r in rows) or not rows:  # `current` is always among them
+            raise self._unreachable(_OTHER)
+        return [str(r["name"]) for r in rows if r["name"] != "current"]
+
 
 def parse_slot(text: str, vmid: int) -> SlotFacts | None:
     """A slot's line, as `local-lvm:vm-100-disk-1,backup=1,size=500G`. None when it is not a disk of that VM.

@@ -103,3 +103,12 @@ def prove(tenant: Tenant, bucket: str, elsewhere: str, key: str) -> Iterable[Che
     finally:
         with suppress(Denied, LakeError):  # after an error above, which says more
             tenant.clear()
+
+
+def verify(tenant: Tenant, bucket: str, key: str) -> list[Check]:
+    """Prove a user's rights both ways. Raises LakeError that names what was answered wrongly."""
+    checks = list(prove(tenant, bucket, "homelake-elsewhere", key))
+    if wrong := [c for c in checks if not c.good]:
+        raise LakeError("verify", "the rights of the lake's user", "; ".join(f"{c.what} was {'allowed' if c.succeeded else 'refused'}" for c in wrong),
+                        "Run ./lake plan: its policy may have been changed")  # fmt: skip
+    return checks

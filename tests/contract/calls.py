@@ -17,7 +17,7 @@ NAME, GIB, PAIR = "contract-nobody", Size(2**30), Pair("CONTRACTNOBODY", Secret(
 AT = ("pve", 100, "scsi29")
 
 READING: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "proxmox": {"slot": lambda c: c.slot(*AT), "scsihw": lambda c: c.scsihw(*AT[:2])},
+    "proxmox": {"slot": lambda c: c.slot(*AT), "scsihw": lambda c: c.scsihw(*AT[:2]), "snapshots": lambda c: c.snapshots(*AT[:2])},
     "host": {
         "device": lambda c: c.device(AT[2]),
         "mount_facts": lambda c: c.mount_facts("/mnt/contract-nowhere"),
@@ -26,6 +26,7 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "installed": lambda c: c.installed(NAME),
         "try_out": lambda c: c.try_out(NAME, "0" * 64),
         "service": lambda c: c.service(NAME, 9999),
+        "note": lambda c: c.note(NAME),
     },
     "minio": {
         "bucket": lambda c: c.bucket(NAME),
@@ -50,6 +51,7 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "add_disk": lambda c: c.add_disk(*AT, VmDiskState("local-lvm", GIB)),
         "set_flags": lambda c: c.set_flags(*AT, {"ssd": True}),
         "grow": lambda c: c.grow(*AT, GIB),
+        "take_snapshot": lambda c: c.take_snapshot(*AT[:2], NAME, ""),
     },
     "host": {
         "make_filesystem": lambda c: c.make_filesystem("/dev/contract-nothing", FilesystemState("ext4", "", ""), again=False),
@@ -58,6 +60,7 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "give_data": lambda c: c.give_data(NAME, "/mnt/contract-nowhere"),
         "switch": lambda c: c.switch(NAME, "0" * 64),
         "restart": lambda c: c.restart(NAME),
+        "write_note": lambda c: c.write_note(NAME, "text"),
         "wait_serving": lambda c: c.wait_serving(NAME, 9999),
     },
     "minio": {

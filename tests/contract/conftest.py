@@ -96,7 +96,7 @@ def blank(request: pytest.FixtureRequest) -> None:
 
 
 # An emulated VM takes a second for a command: the real side of these is for make test-long. tests/e2e works the same adapters in every run.
-SLOW = {"test_account", "test_binary", "test_filesystem", "test_mount", "test_service"}
+SLOW = {"test_account", "test_binary", "test_filesystem", "test_mount", "test_notes", "test_service"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,6 +37,10 @@ class Fake:
     def half_stage(self, program: Program) -> None:
         """What a killed staging leaves."""
 
+    def before(self) -> str:
+        """The SHA-256 of the program that the link `previous` leads to."""
+        return self.client.previous.get(NAME, "")
+
     def put_by_hand(self, program: Program) -> None:
         """Put a program in place past Homelake."""
         self.client.links[NAME], self.client.by_hand[program.sha256] = program.sha256, program.said
@@ -65,6 +69,9 @@ class Real:
 
     def half_stage(self, program: Program) -> None:
         self.root(f"mkdir -p /usr/local/lib/{NAME}/{program.sha256}; echo half >/usr/local/lib/{NAME}/{program.sha256}/.{NAME}.new")
+
+    def before(self) -> str:
+        return self.root(f"sha256sum /usr/local/lib/{NAME}/previous 2>/dev/null || true")[:64]
 
     def put_by_hand(self, program: Program) -> None:
         self.root(f"cp /usr/local/lib/{KEPT}/{program.sha256}/{KEPT} /usr/local/bin/{NAME}")
@@ -127,9 +134,11 @@ def test_a_program_put_there_by_hand_is_seen_and_kept(rig: Rig) -> None:
     assert rig.client.installed(NAME) == one.sha256
     assert ensure(resource(two), rig.client).plan.fields() == {"sha256"}
     assert rig.client.try_out(NAME, one.sha256) == one.said
+    assert rig.before() == one.sha256
     for _ in range(2):  # and back
         rig.client.switch(NAME, one.sha256)
     assert rig.client.installed(NAME) == one.sha256
+    assert rig.before() == two.sha256
 
 
 def test_the_wrong_program_is_refused_and_the_right_one_stays(rig: Rig) -> None:

@@ -244,6 +244,14 @@ def test_the_law_holds(rig: Rig, start: VmDiskState | None, fields: set[str], wa
     assert (after.changes, after.pending, state) == ((), (), STATE)
 
 
+def test_snapshots(rig: Rig) -> None:
+    before = rig.client.snapshots(*rig.at[:2])
+    rig.client.take_snapshot(*rig.at[:2], "homelake-20260102-030405", "before something")
+    assert sorted(rig.client.snapshots(*rig.at[:2])) == sorted([*before, "homelake-20260102-030405"])
+    with pytest.raises(LakeError, match="already used"):
+        rig.client.take_snapshot(*rig.at[:2], "homelake-20260102-030405", "once more")
+
+
 def test_a_larger_disk_is_refused(rig: Rig) -> None:
     rig.client.add_disk(*rig.at, replace(STATE, size=Size(3 * GIB)))
     with rig.unwritten(), pytest.raises(Refused, match="never shrinks"):

@@ -34,8 +34,13 @@ class FakeGuest(Fake):
         self.staged: dict[str, str] = {}  # sha256 → what it says
         self.by_hand: dict[str, str] = {}  # the same, of what someone else put in place
         self.links: dict[str, str] = {}
+        self.previous: dict[str, str] = {}
+        self.broken: set[str] = set()  # programs that pass every check and do not start
+        self.notes: dict[str, str] = {}
         self.services: dict[str, ServiceState] = {}
         self.looping: str | None = None
+        self.kept: dict[str, ServiceState] = {}  # settings kept beside those in use
+        self.running: dict[str, Secret] = {}  # root's credentials that a running service was started with
         self.credentials = Secret("root:password")
 
     # Disk, filesystem, mount
@@ -172,9 +177,24 @@ class FakeGuest(Fake):
         self._staged(name, sha256)
         if (before := self.links.get(name)) in self.by_hand:
             self.staged[before] = self.by_hand.pop(before)
+        if before and before != sha256:
+            self.previous[name] = before
         if before != sha256 and name in self.services and self.services[name].serving:
             self.services[name] = replace(self.services[name], current=False)
         self.links[name] = sha256
+
+    # Notes
+
+    def note(self, name: str) -> str | None:
+        return self.notes.get(name)
+
+    @writing
+    def write_note(self, name: str, text: str) -> None:
+        self.notes[name] = text
+
+    @writing
+    def remove_note(self, name: str) -> None:
+        self.notes.pop(name, None)
 
     # Services
 
@@ -206,6 +226,34 @@ class FakeGuest(Fake):
         same = (s.environment, s.credentials) == (lines, credentials)
         self.services[name] = replace(s, environment=lines, credentials=credentials, current=not s.serving or (s.current and same))
 
+    def kept_credentials(self, name: str) -> Secret | None:
+        return self.kept[name].credentials if name in self.kept else None
+
+    @writing
+    def keep_settings(self, name: str) -> None:
+        self.kept[name] = self._settings(name)
+
+    def _settings(self, name: str) -> ServiceState:
+        if self._service(name).environment is None:
+            raise LakeError("read", f"the settings of {name}", "there are none")
+        return self.services[name]
+
+    @writing
+    def write_credentials(self, name: str, credentials: Secret) -> None:
+        s = self._settings(name)
+        self.services[name] = replace(s, credentials=credentials, current=not s.serving or self.running.get(name, s.credentials) == credentials)
+
+    @writing
+    def restore_settings(self, name: str) -> None:
+        if name in self.kept:
+            s, kept = self._settings(name), self.kept.pop(name)
+            back = self.running.get(name, s.credentials) == kept.credentials and s.environment == kept.environment
+            self.services[name] = replace(s, environment=kept.environment, credentials=kept.credentials, current=not s.serving or back)
+
+    @writing
+    def forget_settings(self, name: str) -> None:
+        self.kept.pop(name, None)
+
     def _unit(self, name: str) -> ServiceState:
         if not self._service(name).unit:
             raise LakeError("use", f"the service {name}", "it has no unit")
@@ -218,13 +266,15 @@ class FakeGuest(Fake):
     @writing
     def restart(self, name: str) -> None:
         self.services[name] = replace(self._unit(name), current=True, serving=self._hindrance(name) is None)
+        self.running[name] = self.services[name].credentials
 
     def _hindrance(self, name: str) -> str | None:
         """What keeps the service from running."""
         mounts = re.findall(r"^ConditionPathIsMountPoint=(.+)$", self._service(name).unit or "", re.MULTILINE)
         if any(m not in self.mounts for m in mounts):
             return "its data directory is not a mount point"
-        journal = self.looping if name in self.links else f"/usr/local/bin/{name}: No such file"
+        broken = "FATAL: it does not start" if self.links.get(name) in self.broken else self.looping
+        journal = broken if name in self.links else f"/usr/local/bin/{name}: No such file"
         return f"it restarts in a loop. Its journal ends with:\n{journal}" if journal is not None else None
 
     def wait_serving(self, name: str, port: int) -> None:

@@ -22,6 +22,7 @@ class FakeProxmox(Fake):
         self.slots: dict[str, VmDiskState] = {}
         self.foreign: set[str] = set()
         self.waiting: dict[str, dict[str, bool]] = {}
+        self.taken: dict[str, str] = {}  # snapshots: name → description
 
     def _vm(self, vmid: int) -> None:
         if vmid != self.vmid:
@@ -69,6 +70,17 @@ class FakeProxmox(Fake):
         if size < self._disk(vmid, slot).size:
             raise LakeError("shrink", slot, "unable to shrink disk size")
         self.slots[slot] = replace(self.slots[slot], size=size)
+
+    @writing
+    def take_snapshot(self, node: str, vmid: int, name: str, description: str) -> None:
+        self._vm(vmid)
+        if name in self.taken:
+            raise LakeError("use", "Proxmox VE", f"snapshot name '{name}' already used")
+        self.taken[name] = description
+
+    def snapshots(self, node: str, vmid: int) -> list[str]:
+        self._vm(vmid)
+        return list(self.taken)
 
     def restart(self) -> None:
         """The VM stops and starts: what waited holds now."""

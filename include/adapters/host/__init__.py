@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from include.adapters.host.account import Accounts
+from include.adapters.host.notes import Notes
 from include.adapters.host.program import Programs
 from include.adapters.host.service import Services
 from include.adapters.host.storage import Storage
@@ -10,7 +11,7 @@ from include.connections import Connections, secret_of
 from include.lake.secret import Secret, SecretRef
 
 
-class Host(Storage, Accounts, Programs, Services):
+class Host(Storage, Accounts, Programs, Services, Notes):
     """Everything the resources of the VM need, over one connection."""
 
     def __init__(self, connections: Connections, say: Callable[[str], None] = print) -> None:

@@ -25,12 +25,16 @@ _TRY = _STAGED + 'cd /; timeout 60 setpriv --reuid=65534 --regid=65534 --clear-g
 _SWITCH = (
     _STAGED
     + r"""
-set -e; now=/usr/local/bin/$1
-if [ -e "$now" ] && [ ! -L "$now" ]; then
-  old=/usr/local/lib/$1/$(sha256sum "$now" | cut -c1-64); mkdir -p "$old"; cp -p "$now" "$old/$1"
+set -e; now=/usr/local/bin/$1; old=$(readlink -f "$now"); new=/usr/local/lib/$1/$2/$1
+if [ -e "$old" ] && [ "$old" != "$new" ]; then
+  case $old in
+    /usr/local/lib/$1/*/$1) ;;
+    *) kept=/usr/local/lib/$1/$(sha256sum "$old" | cut -c1-64)  # put there by hand: kept by its content, as any other
+       mkdir -p "$kept"; cp -p "$old" "$kept/.$1.new"; sync "$kept/.$1.new"; mv "$kept/.$1.new" "$kept/$1"; old=$kept/$1;;
+  esac
+  ln -sfn "$old" "/usr/local/lib/$1/previous.new"; mv -T "/usr/local/lib/$1/previous.new" "/usr/local/lib/$1/previous"
 fi
-[ -L "$now" ] && [ "$(readlink -f "$now")" != "/usr/local/lib/$1/$2/$1" ] && ln -sfn "$(readlink -f "$now")" "/usr/local/lib/$1/previous"
-ln -sfn "/usr/local/lib/$1/$2/$1" "$now.homelake"; sync -f "$now.homelake"; mv -T "$now.homelake" "$now"
+ln -sfn "$new" "$now.homelake"; sync -f "$now.homelake"; mv -T "$now.homelake" "$now"
 """
 )
 

@@ -54,7 +54,7 @@ class BinaryClient(Protocol):
         """Remove a staged program."""
 
     def switch(self, name: str, sha256: str) -> None:
-        """Put the staged program in place, in one step; the one before is kept."""
+        """Put the staged program in place, in one step; the one before is kept by its content, and can be put back in the same way."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,22 @@ class Binary(Resource[BinaryState, BinaryClient]):
         return BinaryState(sha256) if sha256 else None
 
     def apply(self, todo: Plan, client: BinaryClient) -> None:
-        """Fetch it, check its machine, stage it, check its edition, put it in place."""
+        """Prepare it, and put it in place."""
         if self.desired is None:
             raise Refused("delete", self.id, "the service needs it", "Remove it in the VM yourself")
+        sha256 = self.prepare(client)
+        if client.installed(self.name) != sha256:
+            client.switch(self.name, sha256)
+
+    def prepare(self, client: BinaryClient) -> str:
+        """Fetch it, check its machine, stage it beside the one in place, check its edition. Returns its SHA-256."""
         machine = client.machine()
         sha256, head = client.fetch(self.source, machine)
         self.check_machine(machine_of(head), machine)
-        if client.installed(self.name) == sha256:
-            return
-        client.stage(self.name, self.source, sha256)
-        self.check_edition(client.try_out(self.name, sha256), client, sha256)
-        client.switch(self.name, sha256)
+        if client.installed(self.name) != sha256:
+            client.stage(self.name, self.source, sha256)
+            self.check_edition(client.try_out(self.name, sha256), client, sha256)
+        return sha256
 
     def check_machine(self, found: str | None, machine: str) -> None:
         """Raise Refused unless a program for `found` runs on `machine`."""
