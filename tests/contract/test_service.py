@@ -91,7 +91,7 @@ class Real:
         one = f"/usr/local/lib/{NAME}/{self.programs['one'].sha256}/{NAME}"
         self.root(f"""
             systemctl stop {NAME} 2>/dev/null; [ -e {WANTS} ] && systemctl disable --quiet {NAME}
-            rm -f /etc/systemd/system/{NAME}.service /etc/default/{NAME}; systemctl reset-failed {NAME} 2>/dev/null
+            rm -f /etc/systemd/system/{NAME}.service /etc/default/{NAME}*; systemctl reset-failed {NAME} 2>/dev/null
             ln -sfn {one} /usr/local/bin/{NAME}""")
 
     def close(self) -> None:
@@ -191,6 +191,36 @@ def test_what_runs_is_current_until_something_changes(rig: Rig) -> None:
     rig.stop()
     assert ensure(resource(rig), rig.client).plan.fields() == {"serving"}
     assert look(rig) == replace(MADE, credentials=Secret(rig.secret()))
+
+
+def test_roots_credentials_change_alone_and_come_back(rig: Rig) -> None:
+    for call in (lambda: rig.client.keep_settings(NAME), lambda: rig.client.write_credentials(NAME, PAIR)):
+        with pytest.raises(LakeError):
+            call()  # there are no settings
+    assert rig.client.service(NAME, PORT) is None, "settings were made"
+    own = Secret(rig.secret())
+    start(rig, pair=own)
+    rig.client.wait_serving(NAME, PORT)
+    assert rig.client.kept_credentials(NAME) is None
+    rig.client.restore_settings(NAME)  # nothing is kept: nothing comes back
+    rig.client.keep_settings(NAME)
+    assert rig.client.kept_credentials(NAME) == own
+    rig.client.write_credentials(NAME, PAIR)
+    assert look(rig) == replace(MADE, enabled=False, current=False)
+    assert rig.closed()
+    assert rig.client.kept_credentials(NAME) == own
+    rig.client.restore_settings(NAME)
+    assert look(rig) == replace(MADE, credentials=own, enabled=False), "what runs was started with these"
+    assert rig.closed()
+    assert rig.client.kept_credentials(NAME) is None
+    rig.client.keep_settings(NAME)
+    rig.client.write_credentials(NAME, PAIR)
+    rig.client.restart(NAME)
+    rig.client.wait_serving(NAME, PORT)
+    assert look(rig) == replace(MADE, enabled=False)
+    for _ in range(2):
+        rig.client.forget_settings(NAME)
+        assert rig.client.kept_credentials(NAME) is None
 
 
 def test_a_loop_is_told_with_its_journal(rig: Rig) -> None:

@@ -7,6 +7,7 @@ from include.lake.resources.service import ServiceState
 from include.lake.secret import Secret
 
 UNIT, SETTINGS = "/etc/systemd/system/{name}.service", "/etc/default/{name}"
+KEPT = ".homelake-kept"  # the settings before a change of root's credentials, beside those in use
 START_TIMEOUT = 240  # seconds until S3 answers; a store with many objects takes a while
 LOOP = 2  # systemd's own restarts after which a service is called looping
 
@@ -49,6 +50,14 @@ done; exit 8
 """
 )
 _WRITE = 'umask 077; cat >"$1.homelake" && chown "root:$3" "$1.homelake" && chmod "$2" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1"'
+# Kept for root only. Both files change in one step, and are on the disk before anything else happens.
+_KEEP = 'umask 077; cat "$1" >"$2.new" && sync "$2.new" && mv "$2.new" "$2" && sync -f "$2"'
+_CREDENTIALS = r"""
+umask 077; { grep -v ^MINIO_ROOT_ "$1"; cat; } >"$1.homelake" && chown --reference="$1" "$1.homelake" && chmod --reference="$1" "$1.homelake" &&
+sync "$1.homelake" && mv "$1.homelake" "$1" && sync -f "$1"
+"""
+# The owner and mode of what is in use stay. Without anything kept it was put back before.
+_RESTORE = '[ -e "$2" ] || exit 0; chown --reference="$1" "$2" && chmod --reference="$1" "$2" && mv "$2" "$1" && sync -f "$1"'
 _CAUSES = {
     3: "it restarts in a loop",
     6: "its data directory is not a mount point, so systemd does not start it",
@@ -71,11 +80,29 @@ class Services(Guest):
 
     def write_environment(self, name: str, group: str, lines: tuple[str, ...], credentials: Secret) -> None:
         """Write its settings with root's credentials, which travel on the command's input."""
-        user, _, password = credentials.reveal().partition(":")
-        text = "\n".join(
-            ["# Written by Homelake; changes are undone at the next run.", *lines, f"MINIO_ROOT_USER={user}", f"MINIO_ROOT_PASSWORD={password}", ""]
-        )
+        text = "\n".join(["# Written by Homelake; changes are undone at the next run.", *lines, *_lines(credentials), ""])
         self.run(_WRITE, SETTINGS.format(name=name), "0640", group, stdin=text.encode())
+
+    def kept_credentials(self, name: str) -> Secret | None:
+        """Root's credentials in the settings that are kept; None when none are."""
+        result = self.run('[ -e "$1" ] || exit 4; cat "$1"', SETTINGS.format(name=name) + KEPT, ok=(0, 4))
+        return None if result.code == 4 else _credentials(pairs(result.out))
+
+    def keep_settings(self, name: str) -> None:
+        """Keep a copy of the settings as they are."""
+        self.run(_KEEP, *_settings(name))
+
+    def write_credentials(self, name: str, credentials: Secret) -> None:
+        """Set root's credentials in the settings; they travel on the command's input."""
+        self.run(_CREDENTIALS, SETTINGS.format(name=name), stdin="\n".join([*_lines(credentials), ""]).encode())
+
+    def restore_settings(self, name: str) -> None:
+        """Put the settings that are kept back."""
+        self.run(_RESTORE, *_settings(name))
+
+    def forget_settings(self, name: str) -> None:
+        """Keep none any more."""
+        self.run('rm -f "$2"', *_settings(name))
 
     def enable(self, name: str) -> None:
         """Start it at every boot."""
@@ -100,7 +127,7 @@ def parse_service(text: str) -> ServiceState:
     lines = [line for line in section(text, "settings").splitlines() if line and not line.startswith("#")]
     given = pairs("\n".join(lines))
     facts = pairs(text.rpartition("</settings>")[2])
-    credentials = Secret(f"{given.get('MINIO_ROOT_USER', '')}:{given.get('MINIO_ROOT_PASSWORD', '')}")
+    credentials = _credentials(given)
     closed = facts.get("mode", "").startswith(("640:root", "600:root"))
     environment = tuple(line for line in lines if not line.startswith("MINIO_ROOT_"))
     running = facts.get("program") == facts.get("settings") == "current" and facts.get("NeedDaemonReload") == "no"
@@ -108,3 +135,16 @@ def parse_service(text: str) -> ServiceState:
     # A file that others can read is not as declared: it is written anew.
     return ServiceState(section(text, "unit") or None, environment if closed else ("readable by others",) if there else None, credentials,
                         facts.get("UnitFileState") == "enabled", running or facts.get("MainPID") == "0", facts.get("serving") == "yes")  # fmt: skip
+
+
+def _settings(name: str) -> tuple[str, str]:
+    return SETTINGS.format(name=name), SETTINGS.format(name=name) + KEPT
+
+
+def _credentials(given: dict[str, str]) -> Secret:
+    return Secret(f"{given.get('MINIO_ROOT_USER', '')}:{given.get('MINIO_ROOT_PASSWORD', '')}")
+
+
+def _lines(credentials: Secret) -> tuple[str, str]:
+    user, _, password = credentials.reveal().partition(":")
+    return f"MINIO_ROOT_USER={user}", f"MINIO_ROOT_PASSWORD={password}"
