@@ -58,6 +58,16 @@ class Size(int):
         return core_schema.no_info_plain_validator_function(cls.parse)
 
 
+def human(size: float) -> str:
+    """A number of bytes to three digits, for people: the exact form is Size's.
+
+    >>> human(1234567890)
+    '1.15 GiB'
+    """
+    unit, factor = next(((u, f) for u, f in reversed(_BINARY.items()) if abs(size) >= f), ("B", 1))
+    return f"{size / factor:.3g} {unit}" if abs(size) / factor < 999.5 else f"{size / factor:.0f} {unit}"
+
+
 class Seconds(float):
     """A duration in seconds, written as `5 s`, `10 m`, `24 h`, `7 d`."""
 

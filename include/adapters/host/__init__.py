@@ -7,11 +7,12 @@ from include.adapters.host.notes import Notes
 from include.adapters.host.program import Programs
 from include.adapters.host.service import Services
 from include.adapters.host.storage import Storage
+from include.adapters.host.usage import Volumes
 from include.connections import Connections, secret_of
 from include.lake.secret import Secret, SecretRef
 
 
-class Host(Storage, Accounts, Programs, Services, Notes):
+class Host(Storage, Accounts, Programs, Services, Notes, Volumes):
     """Everything the resources of the VM need, over one connection."""
 
     def __init__(self, connections: Connections, say: Callable[[str], None] = print) -> None:

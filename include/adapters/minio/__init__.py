@@ -2,10 +2,11 @@
 
 from include.adapters.minio.buckets import Buckets
 from include.adapters.minio.server import code_of, explained
+from include.adapters.minio.usage import Counts
 from include.adapters.minio.users import Users
 
 __all__ = ["MinioServer", "code_of", "explained"]
 
 
-class MinioServer(Buckets, Users):
+class MinioServer(Buckets, Users, Counts):
     """A MinIO server as one key pair sees it: root's, of the connection `minio_admin`, or a user's."""
