@@ -26,6 +26,7 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "installed": lambda c: c.installed(NAME),
         "try_out": lambda c: c.try_out(NAME, "0" * 64),
         "service": lambda c: c.service(NAME, 9999),
+        "volume": lambda c: c.volume("/mnt/contract-nowhere"),
         "note": lambda c: c.note(NAME),
     },
     "minio": {
@@ -36,6 +37,9 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "owner": lambda c: c.owner(PAIR.access_key),
         "keys_of": lambda c: c.keys_of(NAME),
         "accepts": lambda c: c.accepts(PAIR),
+        "counters": lambda c: c.counters(),
+        "quota": lambda c: c.quota(NAME),
+        "sample": lambda c: c.sample(NAME, 10),
     },
     "kubernetes": {
         "namespace": lambda c: c.namespace(NAME),

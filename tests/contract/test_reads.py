@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.lake.errors import Unreachable
+from include.lake.errors import LakeError, Unreachable
 from include.lake.lake import load_lake
 from include.lake.resource import ensure
 from include.lake.resources.keypair import Pair
@@ -99,12 +99,21 @@ def readings(rig: Rig) -> Iterator[tuple[str, Callable[[], Any], Callable[[], An
     yield "bucket", lambda: minio.bucket("datalake"), lambda: minio.bucket("contract-nowhere")
     yield "policy", lambda: minio.policy("spark-user"), lambda: minio.policy("contract-nothing")
     yield "user", lambda: minio.user("spark-user"), lambda: minio.user("contract-nobody")
+    yield "counters", minio.counters, lambda: minio.counters().buckets.get("contract-nowhere")
+    yield "quota", lambda: minio.quota("datalake"), lambda: minio.quota("contract-nowhere")
+    yield "sample", lambda: minio.sample("datalake", 10), lambda: minio.sample("contract-nowhere", 10)
+    yield "volume", lambda: host.volume(data).free, lambda: refused(lambda: host.volume("/mnt/contract-nowhere"))
     yield "namespace", lambda: cluster.namespace(namespace), lambda: cluster.namespace("contract-nowhere")
     yield "service_account", lambda: cluster.service_account(namespace, "spark-sa"), lambda: cluster.service_account(namespace, "contract-nobody")
     yield "secret", lambda: pairs.secret(namespace, "minio-s3-keys"), lambda: pairs.secret(namespace, "contract-nothing")
     yield "owner", lambda: pairs.owner(key.pair(pairs).access_key), lambda: pairs.owner("CONTRACTNOBODY")
     yield "accepts", lambda: pairs.accepts(key.pair(pairs)), lambda: pairs.accepts(Pair("CONTRACTNOBODY", Secret("nobody's secret"))) or None
     yield "new_pair", pairs.new_pair, lambda: pairs.given("contract-nobody")
+
+
+def refused(call: Callable[[], Any]) -> None:
+    with pytest.raises(LakeError, match="not mounted"):
+        call()
 
 
 def unreachable(call: Callable[[], Any]) -> None:

@@ -11,6 +11,7 @@ from include.lake.resources.filesystem import MAKING, DeviceFacts, FilesystemSta
 from include.lake.resources.mount import MountFacts
 from include.lake.resources.service import ServiceState
 from include.lake.secret import Secret, SecretRef
+from include.lake.usage import Volume
 from tests.fakes.base import Fake, writing
 
 ELF = b"\x7fELF\x02\x01\x01" + bytes(11) + b"\x3e\x00" + bytes(44)  # x86_64
@@ -42,6 +43,13 @@ class FakeGuest(Fake):
         self.kept: dict[str, ServiceState] = {}  # settings kept beside those in use
         self.running: dict[str, Secret] = {}  # root's credentials that a running service was started with
         self.credentials = Secret("root:password")
+        self.fill = Volume(5 << 30, 495 << 30, 1000, 99_000, 0, 0, None)
+
+    def volume(self, mount_point: str) -> Volume:
+        """Of a mounted filesystem: a hundredth of 500 GiB in use."""
+        if mount_point not in self.mounts:
+            raise LakeError("measure", f"the volume at {mount_point}", "it is not mounted", "Run ./lake plan")
+        return self.fill
 
     # Disk, filesystem, mount
 

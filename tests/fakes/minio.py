@@ -1,6 +1,7 @@
 """A MinIO in memory."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from include.lake.errors import LakeError
@@ -8,6 +9,7 @@ from include.lake.resources.bucket import BucketState, Expiry, Retention
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
 from include.lake.units import Size
+from include.lake.usage import Counted, Counters, Sample
 from tests.fakes.base import Fake, writing
 
 
@@ -22,6 +24,8 @@ class FakeMinio(Fake):
         self.access_keys: dict[str, tuple[str, Pair]] = {}
         self.disabled: set[str] = set()
         self.volume = Size(500 << 30)
+        self.versions: dict[str, list[tuple[str, int | None]]] = {}  # by bucket: key and bytes, None for a delete marker; the newest last
+        self.scanned = Counters(None, {})
 
     def bucket(self, name: str) -> BucketState | None:
         return self.buckets.get(name)
@@ -55,6 +59,31 @@ class FakeMinio(Fake):
     @writing
     def set_lifecycle(self, name: str, rules: frozenset[Expiry]) -> None:
         self.buckets[name] = replace(_known(self.buckets, name, "bucket"), lifecycle=rules)
+
+    def scan(self) -> None:
+        """A round of the scanner."""
+        counted = {}
+        for bucket in self.buckets:
+            rows = self.versions.get(bucket, [])
+            sizes = [size for _, size in rows if size is not None]
+            counted[bucket] = Counted(sum(sizes), len({key for key, _ in rows}), len(rows), len(rows) - len(sizes))
+        self.scanned = Counters(datetime.now(UTC), counted)
+
+    def counters(self) -> Counters:
+        return self.scanned
+
+    def quota(self, bucket: str) -> Size | None:
+        return self.buckets[bucket].quota if bucket in self.buckets else None
+
+    def sample(self, bucket: str, most: int) -> Sample | None:
+        if bucket not in self.buckets:
+            return None
+        rows = self.versions.get(bucket, [])
+        newest = {key: number for number, (key, _) in enumerate(rows)}
+        found = sorted(((key, -number, size) for number, (key, size) in enumerate(rows)))[:most]
+        old = [size for key, number, size in found if size is not None and newest[key] != -number]
+        markers = [newest[key] == -number for key, number, size in found if size is None]
+        return Sample(len(found) < most, len(old), sum(old), len(markers), sum(markers))
 
     def capacity(self) -> Size | None:
         return self.volume
