@@ -112,8 +112,8 @@ def _key_pairs(spec: LakeSpec) -> Iterable[KeyPair]:
 
 
 def _bucket_state(spec: BucketSpec) -> BucketState:
-    retention = Retention(spec.retention.mode, spec.retention.period) if spec.retention else Retention()
-    rules = frozenset(Expiry(r.prefix, r.noncurrent or 0, r.delete_markers, r.expire or 0) for r in spec.lifecycle)
+    retention = Retention(spec.retention.mode, int(spec.retention.period)) if spec.retention else Retention()
+    rules = frozenset(Expiry(r.prefix, int(r.noncurrent or 0), r.delete_markers, int(r.expire or 0)) for r in spec.lifecycle)
     return BucketState(spec.object_lock, spec.versioning, spec.quota, retention, rules)
 
 

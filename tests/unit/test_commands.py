@@ -79,7 +79,7 @@ def test_only_the_named_resources_are_looked_at(site: FakeSite, capsys: pytest.C
 
 def test_a_dangerous_change_needs_force_by_name(site: FakeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = yaml.safe_load((ROOT / "include/lake.yaml").read_text())
-    content["buckets"][0] |= {"object_lock": False}
+    content["buckets"][0] |= {"object_lock": False, "lifecycle": []}
     file = tmp_path / "lake.yaml"
     file.write_text(yaml.safe_dump(content))
     assert run(capsys, "apply", "--yes", "--file", str(file))[0] == 0

@@ -112,9 +112,10 @@ class Bucket(Resource[BucketState, BucketClient]):
             self._refuse_lock()
         if "versioning" in fields and not (todo.action == "create" and wanted.object_lock):
             client.set_versioning(self.name, on=wanted.versioning)
-        if "retention" in fields and wanted.retention is not None:
+        new = todo.action == "create"  # without retention and rules: nothing to take away
+        if "retention" in fields and wanted.retention is not None and (wanted.retention.days or not new):
             client.set_retention(self.name, wanted.retention)
-        if "lifecycle" in fields and wanted.lifecycle is not None:
+        if "lifecycle" in fields and wanted.lifecycle is not None and (wanted.lifecycle or not new):
             client.set_lifecycle(self.name, wanted.lifecycle)
         if "quota" in fields and wanted.quota is not None:
             client.set_quota(self.name, wanted.quota)

@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 import urllib3
+from minio.commonconfig import Filter, Tag
 from minio.error import MinioAdminException, S3Error
+from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
+from minio.objectlockconfig import ObjectLockConfig
 
 from include.adapters.keypair import KeyPairs
 from include.adapters.minio import MinioServer, code_of, explained
 from include.connections import Connection, from_environment
 from include.lake.errors import LakeError, Unreachable
-from include.lake.resources.bucket import BucketState
+from include.lake.resources.bucket import BucketState, Expiry, Retention
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
 from include.lake.secret import Secret
+from include.lake.units import Size
 from tests.unit.conftest import recorded
 
 ANSWERS: dict[str, dict[str, Any]] = json.loads(recorded("minio/answers.json"))
@@ -92,6 +96,19 @@ class Status:
         self.status = status
 
 
+LOCK, RULES = (
+    ObjectLockConfig("GOVERNANCE", 1, "Years"),
+    LifecycleConfig(
+        [
+            Rule("Enabled", rule_filter=Filter(prefix="raw/"), noncurrent_version_expiration=NoncurrentVersionExpiration(7), rule_id="a"),
+            Rule("Disabled", rule_filter=Filter(prefix=""), expiration=Expiration(days=3), rule_id="b"),
+            Rule("Enabled", rule_filter=Filter(tag=Tag("a", "b")), expiration=Expiration(expired_object_delete_marker=True), rule_id="c"),
+            Rule("Enabled", rule_filter=Filter(prefix=""), noncurrent_version_expiration=NoncurrentVersionExpiration(1, 5), rule_id="d"),
+        ]
+    ),
+)
+EXPIRIES = frozenset({Expiry("raw/", noncurrent_days=7), Expiry(expire_days=3, other="switched off"), Expiry(delete_markers=True, other="by tags"),
+                      Expiry(noncurrent_days=1, other="but the 5 newest noncurrent")})  # fmt: skip
 QUOTA = ANSWERS["bucket_quota_get"]["body"]
 NONE = '{"quota":0,"size":0,"rate":0,"requests":0}'
 
@@ -102,14 +119,15 @@ NONE = '{"quota":0,"size":0,"rate":0,"requests":0}'
         ({"get_bucket_versioning": answer("no such bucket"), "bucket_exists": False}, None),
         ({"get_bucket_versioning": Status(None), "bucket_exists": True, "bucket_quota_get": NONE, "get_object_lock_config": answer("no object lock")},
          BucketState(object_lock=False, versioning=False)),
-        ({"get_bucket_versioning": Status("Enabled"), "bucket_quota_get": QUOTA, "get_object_lock_config": object()}, BucketState(True, True, 1 << 20)),  # type: ignore[arg-type]
+        ({"get_bucket_versioning": Status("Enabled"), "bucket_quota_get": QUOTA, "get_object_lock_config": ObjectLockConfig(None, None, None)}, BucketState(True, True, Size(1 << 20))),
         ({"get_bucket_versioning": Status("Suspended"), "bucket_quota_get": NONE, "get_object_lock_config": answer("no object lock")}, BucketState(False, False)),
-        ({"get_bucket_versioning": Status("Enabled"), "bucket_quota_get": answer("quota of no bucket"), "get_object_lock_config": object()}, BucketState(True, True)),
+        ({"get_bucket_versioning": Status("Enabled"), "bucket_quota_get": answer("quota of no bucket"), "get_object_lock_config": LOCK, "get_bucket_lifecycle": RULES},
+         BucketState(True, True, None, Retention("governance", 365), EXPIRIES)),
     ],
-    ids=["absent", "plain", "locked with a quota", "suspended", "quota unknown"],
+    ids=["absent", "plain", "locked with a quota", "suspended", "quota unknown, with retention and rules"],
 )  # fmt: skip
 def test_a_bucket_is_read(answers: dict[str, Any], state: BucketState | None) -> None:
-    assert Prepared(**answers).bucket("datalake") == state
+    assert Prepared(**{"get_bucket_lifecycle": None, **answers}).bucket("datalake") == state
 
 
 def test_absent_is_what_minio_itself_calls_absent() -> None:
