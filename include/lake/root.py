@@ -160,7 +160,7 @@ class RootRotation:
 
 def root_rotation_of(lake: Lake) -> RootRotation:
     """The rotation of root's credentials of a declared lake."""
-    return RootRotation(lake.minio_service, tuple(r for r in lake.resources() if isinstance(r, KeyPair)))
+    return RootRotation(lake.minio_service, lake.key_pairs)
 
 
 def _pair(credentials: Secret) -> Pair:

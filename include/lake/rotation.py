@@ -208,7 +208,7 @@ class KeyRotation:
 
 def rotation_of(lake: Lake, user: str = "") -> KeyRotation:
     """The rotation of a declared user's pair; of the Spark jobs' without a name. Raises LakeError when there is no such pair."""
-    pairs = {r.user: r for r in lake.resources() if isinstance(r, KeyPair)}
+    pairs = {p.user: p for p in lake.key_pairs}
     name = user or lake.spec.kubernetes.secret.user
     if name not in pairs:
         raise LakeError("rotate", f"keypair/{name}", "the declaration has no such key pair", f"It has those of {', '.join(pairs)}")

@@ -51,6 +51,13 @@ def lake_errors() -> Iterator[None]:
         raise kind(str(error)) from None
 
 
+def same_declaration(context: Any, digest: str) -> None:
+    """Raise LakeError when the run began with another declaration than the one that this task was read with."""
+    began = context["ti"].xcom_pull(task_ids="declaration", key="digest") if digest else None
+    if began and began != digest:
+        raise LakeError("go on with", "this run", "include/lake.yaml was changed since it began", "Trigger a new run")
+
+
 class LakeOperator(BaseOperator):
     """Base of Homelake's operators.
 
@@ -66,9 +73,8 @@ class LakeOperator(BaseOperator):
     def execute(self, context: Any) -> Any:
         """Check the declaration, then do the task's work."""
         with lake_errors():
-            began = context["ti"].xcom_pull(task_ids="declaration", key="digest") if self.digest and self.task_id != "declaration" else None
-            if began and began != self.digest:
-                raise LakeError("go on with", "this run", "include/lake.yaml was changed since it began", "Trigger a new run")
+            if self.task_id != "declaration":
+                same_declaration(context, self.digest)
             return self.work(context, clients(self.log.info))
 
     def work(self, context: Any, parts: Clients) -> Any:

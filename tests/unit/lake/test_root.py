@@ -1,7 +1,7 @@
 """Rotation of root's credentials: killed at every call and run again, the way back, and what is refused before anything is written."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +18,7 @@ from include.lake.secret import Secret, SecretRef
 from tests.fakes.base import Killed
 from tests.fakes.guest import FakeGuest
 from tests.fakes.kubernetes import FakeKeyPairs
+from tests.fakes.root import FakeRoot
 
 LAKE = load_lake()
 ROTATION, PAIR = root_rotation_of(LAKE), LAKE.key_pair
@@ -39,7 +40,7 @@ class Guest(FakeGuest):
 
 
 class Site:
-    """A converged lake. `trouble` makes the service not start with those credentials; `lost` are users whose pairs it forgets with them."""
+    """A converged lake. `sticky` are credentials that MinIO accepts whatever its settings say."""
 
     def __init__(self) -> None:
         self.host, self.keys = Guest(), FakeKeyPairs()
@@ -52,11 +53,11 @@ class Site:
         ensure(PAIR, self.keys)
         self.host.writes.clear()
         self.said: list[str] = []
-        self.sticky: set[Secret] = set()  # what MinIO accepts whatever its settings say
+        self.sticky = frozenset[Secret]()
         self.forgetful = False
 
-    def store(self, credentials: Secret) -> "Store":
-        return Store(self, credentials)
+    def store(self, credentials: Secret) -> FakeRoot:
+        return (Forgetful if self.forgetful else FakeRoot)(self.host, self.keys, credentials, self.sticky)
 
     def rotate(self) -> None:
         ROTATION.rotate(self.host, self.keys, self.store, self.said.append, lambda seconds: None)
@@ -72,22 +73,13 @@ class Site:
         assert not any(s.reveal().partition(":")[2] in "\n".join(self.said) for s in (OLD, NEW, THIRD))
 
 
-@dataclass
-class Store:
-    """The store of a site, as root with these credentials."""
-
-    site: Site
-    credentials: Secret
+class Forgetful(FakeRoot):
+    """It no longer knows the users' pairs once it runs with other credentials."""
 
     def accepts(self, pair: Pair) -> bool:
-        given = Secret(f"{pair.access_key}:{pair.secret_key.reveal()}")
-        if self.site.forgetful and self.site.host.running["minio"] != OLD:
-            self.site.keys.disabled.add(PAIR.pair(self.site.keys).access_key)
-        return given in {self.site.host.running["minio"], *self.site.sticky}
-
-    def user(self, name: str) -> UserState | None:
-        assert self.accepts(Pair(*[f(x) for f, x in zip((str, Secret), self.credentials.reveal().split(":"), strict=True)]))  # type: ignore[arg-type]
-        return self.site.keys.users.get(name)
+        if self.host.running["minio"] != OLD:
+            self.keys.disabled.add(PAIR.pair(self.keys).access_key)
+        return super().accepts(pair)
 
 
 @pytest.fixture
@@ -168,7 +160,7 @@ def test_what_is_not_proven_is_taken_back(site: Site, what: str, said: str) -> N
     site.host.credentials = NEW
     site.forgetful = what == "pair lost"
     if what == "old accepted":
-        site.sticky.add(OLD)
+        site.sticky = frozenset({OLD})
     with pytest.raises(LakeError, match=rf"{said}\. The old ones are in force again"):
         site.rotate()
     site.serves(OLD)
