@@ -16,7 +16,7 @@ EPILOG = """examples:
   ./lake airflow dags test lake_bootstrap
   ./lake airflow standalone         Airflow with its UI on http://127.0.0.1:8080
 
-exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error
+exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error; rotate keys: 2 while pods use the old key
 """
 
 
@@ -52,11 +52,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(1, f"Unable to run {self.prog}: {message}. See {self.prog} --help.\n")
 
 
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="./lake", description="A data lake that builds, checks and runs itself.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     from include.commands import lake as c
+    from include.commands import rotate as r
     from include.commands import upgrade as u
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
@@ -76,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = add("upgrade", u.upgrade, "put the declared MinIO in place, with the way back when it fails")
     upgrade.add_argument("--yes", action="store_true", help="do not ask")
     upgrade.add_argument("--snapshot", action="store_true", help="take a snapshot of the VM first; it stays until you delete it")
+    change = add("rotate", r.rotate, "another key pair for a user, or other credentials for root, with jobs unharmed")
+    change.add_argument("what", choices=("keys", "root"), help="keys: a user's pair, in two phases; root: MinIO's root credentials, to those of the connection")
+    change.add_argument("--user", default="", help="whose pair (the Spark jobs' user when it is left out)")
+    change.add_argument("--wait", metavar="SECONDS", type=_seconds, help="how long to wait until no pod uses the old key (300)")
     add("status", c.status, "say in one line for each resource how it stands")
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")
