@@ -1,6 +1,7 @@
 """A lake on the test lab, made once for all modules that ask for it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import boto3
 import pytest
@@ -38,6 +39,11 @@ class Site:
     def dag(self, name: str, *args: str, check: bool = True) -> str:
         """`./lake airflow dags test`: its whole output."""
         done = self.lab.lake("airflow", "dags", "test", name, *args, check=check)
+        return done.stdout + done.stderr
+
+    def dag_with(self, file: Path, name: str) -> str:
+        """The same, with another declaration."""
+        done = self.lab.lake("airflow", "dags", "test", name, env={"HOMELAKE_FILE": str(file)})
         return done.stdout + done.stderr
 
 
