@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from include.adapters.backups import Backups
 from include.adapters.host import Host
 from include.adapters.keypair import KeyPairs
 from include.adapters.kubernetes import Kubernetes
@@ -35,7 +36,9 @@ class Clients:
     @cached_property
     def minio(self) -> MinioServer:
         """MinIO, as root."""
-        return MinioServer(self.connections("minio_admin"))
+        server = MinioServer(self.connections("minio_admin"))
+        server.say = self.say
+        return server
 
     @cached_property
     def kubernetes(self) -> Kubernetes:
@@ -46,6 +49,11 @@ class Clients:
     def keypair(self) -> KeyPairs:
         """Kubernetes and MinIO together."""
         return KeyPairs(self.connections, self.kubernetes, self.minio)
+
+    @cached_property
+    def backups(self) -> Backups:
+        """Backups of the lake's VM, and VMs restored from them."""
+        return Backups(self.proxmox, self.connections)
 
     def close(self) -> None:
         """End what is kept open."""

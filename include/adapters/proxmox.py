@@ -58,6 +58,10 @@ class Proxmox:
     def _unreachable(self, cause: str) -> Unreachable:
         return Unreachable("Proxmox VE", cause, f"Check the connection {self._connection.id!r} ({self._connection.host})")
 
+    def other(self) -> Unreachable:
+        """The error of an answer that Proxmox VE would not give."""
+        return self._unreachable(_OTHER)
+
     def task(self, node: str, upid: str | None) -> None:
         """Wait until a task is done. Raises LakeError with the task's own error."""
         deadline, pause = time.monotonic() + TASK_TIMEOUT, 0.05
@@ -124,6 +128,16 @@ class Proxmox:
         self.task(node, self.call("put", f"nodes/{node}/qemu/{vmid}/resize", disk=slot, size=f"{size // 2**30}G"))
         if any(e["key"] == slot and "pending" in e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending")):
             self.set_flags(node, vmid, slot, {})  # what waits holds the old size, which the next start would put back
+
+    def remove_disk(self, node: str, vmid: int, slot: str) -> None:
+        """Detach the disk and delete its volume. A disk that the VM does not let go, or that a snapshot holds, is an error."""
+        path = f"nodes/{node}/qemu/{vmid}"
+        if slot in self.config(node, vmid):
+            self.call("put", f"{path}/unlink", idlist=slot, force=1)
+        if slot in self.config(node, vmid):
+            raise LakeError(
+                "remove", f"the disk in slot {slot} of VM {vmid}", "the VM has not let it go", "Look at the VM's tasks in Proxmox VE, and run again"
+            )
 
     def take_snapshot(self, node: str, vmid: int, name: str, description: str) -> None:
         """Take a snapshot of all of the VM's disks, as of one moment, without its memory."""

@@ -1,0 +1,46 @@
+"""Object versions and their bodies, as root reads them."""
+
+import hashlib
+from collections.abc import Iterator
+
+from include.adapters.minio.server import ERRORS, Server
+from include.lake.equal import Version
+
+_GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}
+BLOCK = 1 << 20
+
+
+class VersionStore(Server):
+    """A MinIO server as a place of object versions."""
+
+    def bucket_names(self) -> list[str]:
+        """The names of all buckets."""
+        return self._try("the buckets", lambda: [b.name for b in self._s3.list_buckets()])
+
+    def versions(self, bucket: str) -> Iterator[Version]:
+        """Every version and delete marker of a bucket."""
+        try:
+            for found in self._s3.list_objects(bucket, recursive=True, include_version=True):
+                yield Version(bucket, found.object_name, found.version_id or "null", bool(found.is_delete_marker),
+                              found.last_modified.timestamp(), found.size or 0)  # fmt: skip
+        except ERRORS as error:
+            raise self._told(f"bucket {bucket}", error) from None
+
+    def digest(self, version: Version) -> str | None:
+        """The SHA-256 of a version's body, read block by block; None when it is not there any more."""
+
+        def read() -> str:
+            answer = self._s3.get_object(version.bucket, version.key, version_id=version.id)
+            try:
+                body, size = hashlib.sha256(), 0
+                for block in answer.stream(BLOCK):
+                    body.update(block)
+                    size += len(block)
+            finally:
+                answer.close()
+                answer.release_conn()
+            if size != version.size:
+                raise OSError(f"{version} broke off after {size} of {version.size} bytes")
+            return body.hexdigest()
+
+        return self._find(str(version), read, _GONE)
