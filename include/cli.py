@@ -16,7 +16,7 @@ EPILOG = """examples:
   ./lake airflow dags test lake_bootstrap
   ./lake airflow standalone         Airflow with its UI on http://127.0.0.1:8080
 
-exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error; rotate keys: 2 while pods use the old key
+exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error; rotate keys: 2 while pods use the old key; usage: 2 from warn_at on
 """
 
 
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     from include.commands import lake as c
     from include.commands import rotate as r
     from include.commands import upgrade as u
+    from include.commands.usage import usage as say_usage
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=(run.__doc__ or text).split("\n\n")[0])
@@ -88,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--user", default="", help="whose pair (the Spark jobs' user when it is left out)")
     change.add_argument("--wait", metavar="SECONDS", type=_seconds, help="how long to wait until no pod uses the old key (300)")
     add("status", c.status, "say in one line for each resource how it stands")
+    add("usage", say_usage, "say how full buckets and volume are").add_argument("--forecast", action="store_true",
+        help="also how fast they grow and when they are full, from the history that lake_governance keeps in Airflow")  # fmt: skip
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")
     connections = add("connections", c.print_connections, "print AIRFLOW_CONN_… lines, secrets included, for Astro's .env", spec=False)

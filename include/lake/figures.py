@@ -8,6 +8,7 @@ from typing import Any
 
 from include.lake.errors import LakeError
 from include.lake.forecast import Forecast, History, Point, forecast
+from include.lake.spec import LakeSpec
 from include.lake.units import human
 from include.lake.usage import BucketUsage, Usage
 
@@ -69,6 +70,11 @@ class Thresholds:
         return Mark.FAIL if share >= self.fail_at else Mark.WARN if share >= self.warn_at else Mark.OK
 
 
+def thresholds(spec: LakeSpec) -> Thresholds:
+    """As they are declared."""
+    return Thresholds(spec.governance.warn_at, spec.governance.fail_at, timedelta(seconds=spec.minio.scanner.cycle))
+
+
 @dataclass(frozen=True)
 class Report:
     """The figures of one look, with what is to be said of them."""
@@ -84,6 +90,10 @@ class Report:
     def age(self) -> timedelta | None:
         """How old MinIO's counters are."""
         return self.at - self.usage.counted_at if self.usage.counted_at else None
+
+    def growth(self) -> dict[str, float]:
+        """Bytes a day that come to each bucket, where the history tells."""
+        return {lv.name.removeprefix("bucket/"): lv.forecast.per_day for lv in self.levels if lv.name.startswith("bucket/") and lv.forecast.per_day}
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: what goes to XCom and `--json`."""

@@ -93,7 +93,7 @@ def test_nobody_reachable_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not [s for s in SECRETS if s in out]
 
 
-COMMANDS = ["plan", "apply", "status", "doctor", "connections"]
+COMMANDS = ["plan", "apply", "status", "usage", "doctor", "connections"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
