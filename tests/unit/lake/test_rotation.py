@@ -3,7 +3,7 @@
 import copy
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.user import UserState
 from include.lake.rotation import MARGIN, NEXT, PREVIOUS, PodUse, Report, refers, rotation_of
 from include.lake.secret import Secret
+from include.settings import ROOT
 from tests.fakes.base import Killed
 from tests.fakes.kubernetes import FakeKeyPairs
 
@@ -353,3 +354,14 @@ def test_a_pair_in_a_secret() -> None:
     assert pair_in(values, ("a", "b")) == Pair("AKEXAMPLE", Secret("a-good-secret"))
     assert pair_in(values, ("a", "c")) is None
     assert pair_in({**values, "b": Secret("short")}, ("a", "b")) is None
+
+
+def test_what_the_page_shows_is_what_is_said(site: Site) -> None:
+    page = (ROOT / "docs/how-to/rotate-keys.md").read_text()
+    site.owners_pair = site.first
+    with pytest.raises(Refused) as told:
+        site.rotate()
+    assert f"```text\n{told.value}\n```" in page
+    pod = PodUse("totals-driver", datetime(2026, 11, 20, 2, 10, 3, tzinfo=UTC), "totals")
+    lines = [*Report("spark-user", "QK7Z1M04VW…", "8A2DF6XB1C…", waiting=(pod,)).lines(), "Not finished: both keys are valid"]
+    assert "```text\n" + "\n".join(lines) in page
