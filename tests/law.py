@@ -1,7 +1,7 @@
 """The law of a resource, as a check that any resource and any start state can be put to."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from include.lake.errors import LakeError, Refused
@@ -9,14 +9,14 @@ from include.lake.resource import Resource, ensure, plan
 from tests.fakes.base import Fake, Killed
 
 
-def holds(resource: Resource[Any, Any], start: Fake, restart: Callable[[Any], None] = lambda fake: None) -> bool:
+def holds(resource: Resource[Any, Any], start: Fake, restart: Callable[[Any], None] = lambda fake: None, force: Collection[str] = ()) -> bool:
     """From this start: refused and nothing written; or converged, and a second run writes nothing, and so after a kill at any call.
 
     `restart` lets what is pending take hold. Returns whether the start was accepted, so that a test can see that it tried both.
     """
     first = copy.deepcopy(start)
     try:
-        ensure(resource, first)
+        ensure(resource, first, force=force)
     except Refused:
         assert not first.writes, f"refused, but {first.writes} had been called"
         return False
@@ -25,16 +25,16 @@ def holds(resource: Resource[Any, Any], start: Fake, restart: Callable[[Any], No
         for when in ("before", "during", "after"):
             killed = copy.deepcopy(start)
             killed.kill_at = (number, when)
-            _dies(resource, killed)
+            _dies(resource, killed, force)
             killed.kill_at = None
-            ensure(resource, killed)
+            ensure(resource, killed, force=force)
             _converged(resource, killed, restart)
     return True
 
 
-def _dies(resource: Resource[Any, Any], fake: Fake) -> None:
+def _dies(resource: Resource[Any, Any], fake: Fake, force: Collection[str]) -> None:
     try:
-        ensure(resource, fake)
+        ensure(resource, fake, force=force)
     except Killed:
         return
     except LakeError as error:  # pragma: no cover (a test's own failure)

@@ -22,6 +22,7 @@ class KeyPairs:
         self.owner, self.accepts, self.put_access_key = minio.owner, minio.accepts, minio.put_access_key
         # And what a rotation needs.
         self.patch_secret, self.written, self.clock, self.pods_with = kubernetes.patch_secret, kubernetes.written, kubernetes.clock, kubernetes.pods_with
+        self.made_secret, self.remove_secret = kubernetes.made_secret, kubernetes.remove_secret
         self.keys_of, self.remove_access_key = minio.keys_of, minio.remove_access_key
 
     def tenant(self, pair: Pair) -> TenantS3:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
+from include.adapters.kubernetes_removal import OURS, Removal
 from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
@@ -19,10 +20,9 @@ from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION
 
 T = TypeVar("T")
 TIMEOUT = (10, 30)  # seconds to connect, and to answer
-OURS = {"app.kubernetes.io/managed-by": "homelake"}
 
 
-class Kubernetes:
+class Kubernetes(Removal):
     """A cluster as one kube config sees it. Connects at the first call."""
 
     def __init__(self, connection: Connection) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from include.adapters.kubernetes import OURS, Kubernetes
+from include.adapters.kubernetes import Kubernetes
+from include.adapters.kubernetes_removal import OURS
 from include.adapters.spark import STUCK
 from include.lake.errors import LakeError, Unreachable
 

@@ -97,9 +97,10 @@ def build_lake(spec: LakeSpec) -> Lake:
 def _storage(spec: LakeSpec) -> tuple[VmDisk, Filesystem, Mount, Account]:
     disk = spec.vm.disk
     vm_disk = VmDisk(spec.vm.node, spec.vm.vmid, disk.slot, VmDiskState(disk.storage, disk.size, disk.ssd, disk.discard, disk.backup, disk.iothread))
-    uuid = filesystem_uuid(spec.name, spec.vm.vmid, disk.slot)
-    filesystem = Filesystem(disk.slot, vm_disk.id, FilesystemState(spec.filesystem.type, uuid, spec.name[:16]))
-    mount = Mount(spec.filesystem.mount_point, filesystem.id, MountState(uuid, spec.filesystem.type))
+    made, adopted = filesystem_uuid(spec.name, spec.vm.vmid, disk.slot), spec.filesystem.uuid
+    uuid = adopted or made
+    filesystem = Filesystem(disk.slot, vm_disk.id, FilesystemState(spec.filesystem.type, uuid, None if adopted else spec.name[:16]), "" if adopted else made)
+    mount = Mount(spec.filesystem.mount_point, filesystem.id, MountState(uuid, spec.filesystem.type), uuid)
     return vm_disk, filesystem, mount, Account(spec.account, mount.target, mount.id, AccountState())
 
 

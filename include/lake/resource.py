@@ -116,6 +116,10 @@ class Resource(ABC, Generic[S, C]):
         """Why this change may lose data, as a verb phrase ("shrinks the disk"), or None."""
         return None
 
+    def foreign(self, observed: S, client: C) -> str | None:
+        """Why what is there was not made by Homelake, or None. Asked only before a deletion: such a thing is never deleted."""
+        return None
+
     @abstractmethod
     def apply(self, todo: Plan, client: C) -> None:
         """Make the changes of `todo`, and nothing else. May be killed anywhere and run again."""
@@ -125,8 +129,11 @@ def plan(resource: Resource[S, C], client: C) -> tuple[Plan, S | None]:
     """Observe and compare. Returns the plan, and the state observed."""
     observed, wanted = resource.observe(client), resource.want(client)
     if wanted is None:
-        gone = Plan(resource.id, Action.DELETE, (Change(WHOLE, observed, None),))
-        return (Plan(resource.id) if observed is None else gone), observed
+        if observed is None:
+            return Plan(resource.id), None
+        if why := resource.foreign(observed, client):
+            raise Refused("delete", resource.id, why, "Homelake deletes what it made, and nothing else; delete it yourself if it is not needed")
+        return Plan(resource.id, Action.DELETE, (Change(WHOLE, observed, None),)), observed
     managed = {f.name: getattr(wanted, f.name) for f in fields(wanted) if getattr(wanted, f.name) is not None}  # type: ignore[arg-type]
     if observed is None:
         return Plan(resource.id, Action.CREATE, tuple(Change(n, None, v) for n, v in managed.items())), None

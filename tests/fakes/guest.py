@@ -35,6 +35,7 @@ class FakeGuest(Fake):
         self.staged: dict[str, str] = {}  # sha256 → what it says
         self.by_hand: dict[str, str] = {}  # the same, of what someone else put in place
         self.links: dict[str, str] = {}
+        self.foreign: set[str] = set()  # of `account`: what someone else made
         self.previous: dict[str, str] = {}
         self.broken: set[str] = set()  # programs that pass every check and do not start
         self.notes: dict[str, str] = {}
@@ -107,6 +108,31 @@ class FakeGuest(Fake):
             raise LakeError("mount", target, f"there is no filesystem {uuid}" if uuid else "/etc/fstab has no line for it")
         self.mounts[target] = uuid
 
+    @writing
+    def erase_filesystem(self, path: str, uuid: str) -> None:
+        signatures, state = self._disk(path)
+        if not signatures:
+            return
+        if not state or state.uuid != uuid:
+            raise LakeError("erase", path, "it carries another filesystem")
+        if uuid in self.mounts.values():
+            raise LakeError("erase", path, "it is mounted")
+        self.disks[path[5:]] = ((), None)
+
+    @writing
+    def unmount(self, target: str) -> None:
+        self.mounts.pop(target, None)
+
+    @writing
+    def remove_directory(self, target: str) -> None:
+        if target in self.mounts or self.bare.get(target):
+            raise LakeError("remove", target, "it is mounted, or not empty")
+        self.protected.discard(target)
+
+    @writing
+    def remove_entry(self, target: str) -> None:
+        self.fstab.pop(target, None)
+
     # Accounts
 
     def account(self, name: str, data_dir: str) -> AccountState | None:
@@ -135,6 +161,13 @@ class FakeGuest(Fake):
             raise LakeError("give", data_dir, "it is not mounted")
         self.owners[data_dir] = name
 
+    def made_account(self, name: str) -> bool:
+        return name in self.accounts and "account" not in self.foreign
+
+    @writing
+    def remove_account(self, name: str) -> None:
+        self.accounts.pop(name, None)
+
     # Programs
 
     def _source(self, source: Source) -> tuple[str, bytes, str]:
@@ -160,6 +193,18 @@ class FakeGuest(Fake):
 
     def installed(self, name: str) -> str | None:
         return self.links.get(name)
+
+    def made_program(self, name: str) -> bool:
+        return name in self.links and self.links[name] not in self.by_hand
+
+    @writing
+    def remove_program(self, name: str) -> None:
+        self.half_remove_program(name)
+        self.links.pop(name, None)
+
+    def half_remove_program(self, name: str) -> None:
+        self.staged.clear()
+        self.previous.pop(name, None)
 
     @writing
     def stage(self, name: str, source: Source, sha256: str) -> None:
@@ -284,6 +329,15 @@ class FakeGuest(Fake):
         broken = "FATAL: it does not start" if self.links.get(name) in self.broken else self.looping
         journal = broken if name in self.links else f"/usr/local/bin/{name}: No such file"
         return f"it restarts in a loop. Its journal ends with:\n{journal}" if journal is not None else None
+
+    @writing
+    def remove_service(self, name: str) -> None:
+        self.services.pop(name, None)
+        self.kept.pop(name, None)
+
+    def half_remove_service(self, name: str) -> None:
+        if name in self.services:  # stopped, its settings gone
+            self.services[name] = replace(self.services[name], environment=None, credentials=Secret(":"), enabled=False, serving=False, current=True)
 
     def wait_serving(self, name: str, port: int) -> None:
         if not self._service(name).serving:

@@ -25,6 +25,8 @@ class FakeKubernetes(Fake):
         self.secrets: dict[tuple[str, str], dict[str, Secret]] = {}
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.stamps: dict[tuple[str, str, str], datetime] = {}  # when a key of a secret was last patched
+        self.foreign: set[str] = set()  # of `namespace`, `secret`, `account`, `role`, `binding`: what someone else made
+        self.others: dict[str, list[str]] = {}  # by namespace: what else is in it
         self.pods: dict[tuple[str, str], list[PodUse]] = {}  # by namespace and secret
 
     def namespace(self, name: str) -> NamespaceState | None:
@@ -65,6 +67,45 @@ class FakeKubernetes(Fake):
     def write_secret(self, namespace: str, name: str, values: dict[str, Secret]) -> None:
         self._inside(namespace)
         self.secrets[namespace, name] = {**self.secrets.get((namespace, name), {}), **values}
+
+    def made_secret(self, namespace: str, name: str) -> bool:
+        return "secret" not in self.foreign
+
+    @writing
+    def remove_secret(self, namespace: str, name: str) -> None:
+        self.secrets.pop((namespace, name), None)
+
+    def strangers(self, namespace: str, name: str) -> list[str]:
+        state = self.accounts.get((namespace, name))
+        there = {"account": bool(state and state.exists), "role": bool(state and state.rules), "binding": bool(state and state.bound)}
+        return [kind for kind, is_there in there.items() if is_there and kind in self.foreign]
+
+    @writing
+    def remove_service_account(self, namespace: str, name: str) -> None:
+        self.accounts.pop((namespace, name), None)
+
+    def half_remove_service_account(self, namespace: str, name: str) -> None:
+        state = self.accounts.pop((namespace, name), None)
+        if state and state.exists:  # the binding is gone, and the role
+            self.accounts[namespace, name] = ServiceAccountState(exists=True, rules=frozenset(), bound=False)
+
+    def guests(self, name: str) -> list[str]:
+        if name in self.namespaces and "namespace" in self.foreign:
+            return ["the namespace"]
+        secrets = [f"secret {n}" for ns, n in self.secrets if ns == name and "secret" in self.foreign]
+        return [*secrets, *(f"service account {n}" for ns, n in self.accounts if ns == name and "account" in self.foreign), *self.others.get(name, [])]
+
+    @writing
+    def remove_namespace(self, name: str) -> None:
+        self.namespaces.pop(name, None)
+        for held in (self.accounts, self.secrets):
+            for key in [k for k in held if k[0] == name]:
+                del held[key]  # type: ignore[attr-defined]
+        self.others.pop(name, None)
+
+    def half_remove_namespace(self, name: str) -> None:
+        if name in self.namespaces:
+            self.namespaces[name] = NamespaceState(active=False)
 
     @writing
     def patch_secret(self, namespace: str, name: str, values: Mapping[str, Secret | None]) -> None:

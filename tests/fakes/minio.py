@@ -23,6 +23,8 @@ class FakeMinio(Fake):
         self.users: dict[str, UserState] = {}
         self.access_keys: dict[str, tuple[str, Pair]] = {}
         self.disabled: set[str] = set()
+        self.foreign_keys: set[str] = set()  # access keys that someone else made
+        self.locked: dict[str, str] = {}  # by bucket: a locked object, and why
         self.volume = Size(500 << 30)
         self.versions: dict[str, list[tuple[str, int | None]]] = {}  # by bucket: key and bytes, None for a delete marker; the newest last
         self.scanned = Counters(None, {})
@@ -88,6 +90,35 @@ class FakeMinio(Fake):
     def capacity(self) -> Size | None:
         return self.volume
 
+    def bucket_names(self) -> list[str]:
+        return sorted(self.buckets)
+
+    def locked_object(self, name: str) -> str | None:
+        _known(self.buckets, name, "bucket")
+        return self.locked.get(name)
+
+    @writing
+    def remove_bucket(self, name: str) -> None:
+        if name in self.locked:
+            raise LakeError("empty", f"bucket/{name}", f"{self.locked[name]} is locked")
+        self.buckets.pop(name, None)
+        self.versions.pop(name, None)
+
+    def half_remove_bucket(self, name: str) -> None:
+        self.versions[name] = self.versions.get(name, [])[1:]
+
+    @writing
+    def remove_policy(self, name: str) -> None:
+        if any(name in u.policies for u in self.users.values()):
+            raise LakeError("use", f"policy {name} in MinIO", "a user holds it")
+        self.policies.pop(name, None)
+
+    @writing
+    def remove_user(self, name: str) -> None:
+        self.users.pop(name, None)
+        for key in [k for k, (owner, _) in self.access_keys.items() if owner == name]:
+            del self.access_keys[key]
+
     def policy(self, name: str) -> dict[str, Any] | None:
         return self.policies.get(name)
 
@@ -134,7 +165,7 @@ class FakeMinio(Fake):
         self.disabled.discard(pair.access_key)
 
     def keys_of(self, user: str) -> dict[str, str]:
-        return {k: "homelake" for k, (owner, _) in self.access_keys.items() if owner == user}
+        return {k: "by hand" if k in self.foreign_keys else "homelake" for k, (owner, _) in self.access_keys.items() if owner == user}
 
     @writing
     def remove_access_key(self, access_key: str) -> None:

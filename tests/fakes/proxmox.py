@@ -72,6 +72,14 @@ class FakeProxmox(Fake):
         self.slots[slot] = replace(self.slots[slot], size=size)
 
     @writing
+    def remove_disk(self, node: str, vmid: int, slot: str) -> None:
+        self._vm(vmid)
+        if slot in self.slots and self.taken:
+            raise LakeError("use", "Proxmox VE", f"a snapshot holds the disk in slot {slot}")
+        self.slots.pop(slot, None)
+        self.waiting.pop(slot, None)
+
+    @writing
     def take_snapshot(self, node: str, vmid: int, name: str, description: str) -> None:
         self._vm(vmid)
         if name in self.taken:

@@ -11,8 +11,9 @@ echo "passwd=$line"; echo "data=$(stat -c '%U:%G:%a' "$2" 2>/dev/null)"
 
 _ADD = r"""
 if getent group "$1" >/dev/null; then group="--gid $1"; else group=--user-group; fi
-useradd --system $group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$1"
+useradd --system $group --no-create-home --home-dir /nonexistent --comment "$2" --shell /usr/sbin/nologin "$1"
 """
+MADE = "MinIO, added by Homelake"  # the account's comment, by which it is known as ours
 _GIVE = 'mountpoint -q "$2" || { echo "$2 is not mounted" >&2; exit 1; }; chown "$1:$1" "$2" && chmod 0750 "$2"'
 _NO_LOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 
@@ -27,7 +28,7 @@ class Accounts(Guest):
 
     def add_account(self, name: str) -> None:
         """Add it."""
-        self.run(_ADD, name)
+        self.run(_ADD, name, MADE)
 
     def close_login(self, name: str) -> None:
         """Take its login away."""
@@ -36,6 +37,14 @@ class Accounts(Guest):
     def give_data(self, name: str, data_dir: str) -> None:
         """Make it the owner of the mounted directory; never of the bare one."""
         self.run(_GIVE, name, data_dir)
+
+    def made_account(self, name: str) -> bool:
+        """Whether it has the comment with which Homelake adds accounts."""
+        return self.run('getent passwd "$1" | cut -d: -f5; true', name).out.strip() == MADE
+
+    def remove_account(self, name: str) -> None:
+        """Remove it, with its group when nobody else is in it."""
+        self.run('getent passwd "$1" >/dev/null || exit 0; userdel "$1"', name)
 
 
 def parse_account(text: str, name: str) -> AccountState:

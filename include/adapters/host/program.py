@@ -38,6 +38,8 @@ ln -sfn "$new" "$now.homelake"; sync -f "$now.homelake"; mv -T "$now.homelake" "
 """
 )
 
+_MADE = 'case $(readlink -f "/usr/local/bin/$1") in /usr/local/lib/$1/*/$1) echo yes;; esac'
+
 
 class Programs(Guest):
     """Programs: where they come from (the bastion) and where they go (the guest)."""
@@ -67,6 +69,14 @@ class Programs(Guest):
     def installed(self, name: str) -> str | None:
         """The SHA-256 of the program in place."""
         return self.run(_INSTALLED, name).out.strip() or None
+
+    def made_program(self, name: str) -> bool:
+        """Whether what is in place is kept as Homelake keeps programs."""
+        return bool(self.run(_MADE, name).out)
+
+    def remove_program(self, name: str) -> None:
+        """Remove the link and all programs kept; the link last, by which they are known."""
+        self.run('rm -rf "/usr/local/lib/$1" && rm -f "/usr/local/bin/$1.homelake" "/usr/local/bin/$1"', name)
 
     def stage(self, name: str, source: Source, sha256: str) -> None:
         """Send it, unless it is there already."""

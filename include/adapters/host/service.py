@@ -58,6 +58,11 @@ sync "$1.homelake" && mv "$1.homelake" "$1" && sync -f "$1"
 """
 # The owner and mode of what is in use stay. Without anything kept it was put back before.
 _RESTORE = '[ -e "$2" ] || exit 0; chown --reference="$1" "$2" && chmod --reference="$1" "$2" && mv "$2" "$1" && sync -f "$1"'
+# The unit goes last: by it a removal that was killed is known.
+_REMOVE = r"""
+systemctl disable --quiet --now "$1" 2>/dev/null; systemctl is-active --quiet "$1" && { echo "$1 does not stop" >&2; exit 1; }
+rm -f "$3" "$4" && rm -f "$2" && systemctl daemon-reload; systemctl reset-failed "$1" 2>/dev/null; true
+"""
 _CAUSES = {
     3: "it restarts in a loop",
     6: "its data directory is not a mount point, so systemd does not start it",
@@ -111,6 +116,10 @@ class Services(Guest):
     def restart(self, name: str) -> None:
         """Start it anew; `wait_serving` sees what becomes of it."""
         self.run(_RESTART, name)
+
+    def remove_service(self, name: str) -> None:
+        """Stop it, and remove its settings and its unit."""
+        self.run(_REMOVE, name, UNIT.format(name=name), *_settings(name))
 
     def wait_serving(self, name: str, port: int) -> None:
         """Wait in the guest until S3 answers. A loop of restarts is told at once, by systemd's own counter, with the journal."""

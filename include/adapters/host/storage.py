@@ -47,6 +47,23 @@ _PROTECT = r"""
 unshare -m --propagation private sh -c 'mount --bind / /mnt && mkdir -p "/mnt$1" && chmod 0700 "/mnt$1"; chattr +i "/mnt$1"' sh "$1"
 """
 
+_ERASE = r"""
+found=$(blkid -p -o value -s UUID "$1"); [ -z "$found" ] && exit 0
+[ "$found" = "$2" ] || { echo "$1 carries another filesystem ($found)" >&2; exit 1; }
+if findmnt -n -S "$(readlink -e "$1")" >/dev/null; then echo "$1 is mounted" >&2; exit 1; fi
+wipefs -qa "$1"; udevadm settle --timeout=10
+"""
+_UNMOUNT = r"""
+mountpoint -q "$1" || exit 0
+systemctl stop "$(systemd-escape -p --suffix=mount "$1")" 2>/dev/null
+mountpoint -q "$1" && umount "$1"; ! mountpoint -q "$1"
+"""
+_UNPROTECT = r"""
+mountpoint -q "$1" && { echo "$1 is mounted" >&2; exit 1; }
+[ -d "$1" ] || exit 0
+chattr -i "$1" && rmdir "$1"
+"""
+
 _WRITE = 'cat >"$1.homelake" && chmod --reference="$1" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1" && systemctl daemon-reload'
 
 
@@ -65,7 +82,7 @@ class Storage(Guest):
         """Make an ext4; until it is complete it carries the label MAKING."""
         if state.type != "ext4":
             raise LakeError("make", f"a filesystem of type {state.type}", "only ext4 is supported")
-        result = self.run(_MKFS, path, state.uuid, MAKING, state.label, "yes" if again else "no", ok=(0, 6))
+        result = self.run(_MKFS, path, state.uuid, MAKING, state.label or "", "yes" if again else "no", ok=(0, 6))
         if result.code == 6:
             raise Refused("format", path, result.err.strip(), "Look at it with wipefs -n and run again")
 
@@ -86,10 +103,33 @@ class Storage(Guest):
 
     def write_fstab(self, target: str, uuid: str, fstype: str, options: str) -> None:
         """Set the mount point's line; every other line stays as it is."""
-        text, line = self.run("cat /etc/fstab").out, f"UUID={uuid} {target} {fstype} {options} 0 2"
-        if "\ufffd" in text:
-            raise LakeError("change", "/etc/fstab", "it is not UTF-8 text, so its other lines would not stay as they are", f"Add the line yourself: {line}")
+        line = f"UUID={uuid} {target} {fstype} {options} 0 2"
+        text = self._fstab(f"Add the line yourself: {line}")
         self.run(_WRITE, "/etc/fstab", stdin=with_line(text, target, line).encode())
+
+    def erase_filesystem(self, path: str, uuid: str) -> None:
+        """Take the filesystem of that UUID off its disk; looked at once more in the very command that does it."""
+        self.run(_ERASE, path, uuid)
+
+    def unmount(self, target: str) -> None:
+        """Unmount it, through systemd where it knows the unit."""
+        self.run(_UNMOUNT, target)
+
+    def remove_directory(self, target: str) -> None:
+        """Remove the directory below the mount, when it is empty."""
+        self.run(_UNPROTECT, target)
+
+    def remove_entry(self, target: str) -> None:
+        """Remove the mount point's line; every other line stays as it is."""
+        text = self._fstab(f"Remove the line of {target} yourself")
+        if (left := without_line(text, target)) != text:
+            self.run(_WRITE, "/etc/fstab", stdin=left.encode())
+
+    def _fstab(self, remedy: str) -> str:
+        text = self.run("cat /etc/fstab").out
+        if "\ufffd" in text:
+            raise LakeError("change", "/etc/fstab", "it is not UTF-8 text, so its other lines would not stay as they are", remedy)
+        return text
 
     def mount(self, target: str) -> None:
         """Mount it as /etc/fstab says, through systemd, so that its units know."""
@@ -133,6 +173,15 @@ def with_line(text: str, target: str, line: str) -> str:
             lines.append(line)
             done = True
     return "\n".join(lines if done else [*lines, line]) + "\n"
+
+
+def without_line(text: str, target: str) -> str:
+    """A table of mounts without one mount point's line.
+
+    >>> without_line("a /x ext4 defaults 0 1\\nb /y ext4 defaults 0 2\\n", "/y")
+    'a /x ext4 defaults 0 1\\n'
+    """
+    return "".join(line for line in text.splitlines(keepends=True) if _fields(line.rstrip("\n"))[1:2] != [target])
 
 
 def _fields(line: str) -> list[str]:

@@ -24,6 +24,10 @@ class Users(Server):
         """Make or replace it."""
         self._try(f"policy {name}", lambda: self._admin.policy_add(name, policy=document))
 
+    def remove_policy(self, name: str) -> None:
+        """Remove it."""
+        self._find(f"policy {name}", lambda: self._admin.policy_remove(name))
+
     def user(self, name: str) -> UserState | None:
         """The user."""
         found = self._read(f"user {name}", lambda: self._admin.user_info(name), "status")
@@ -42,6 +46,10 @@ class Users(Server):
     def hold(self, name: str, policies: frozenset[str]) -> None:
         """Make these the policies it holds."""
         self._try(f"user {name}", lambda: self._admin.policy_set(",".join(sorted(policies)), user=name))
+
+    def remove_user(self, name: str) -> None:
+        """Remove it with its access keys."""
+        self._find(f"user {name}", lambda: self._admin.user_remove(name))
 
     def owner(self, access_key: str) -> str | None:
         """The user whose access key this is."""

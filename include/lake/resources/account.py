@@ -31,6 +31,12 @@ class AccountClient(Protocol):
     def give_data(self, name: str, data_dir: str) -> None:
         """Make it the owner of the data directory (not of what is in it: MinIO makes that)."""
 
+    def made_account(self, name: str) -> bool:
+        """Whether Homelake added it."""
+
+    def remove_account(self, name: str) -> None:
+        """Remove the account. Files that it owns stay, and belong to nobody."""
+
 
 @dataclass(frozen=True)
 class Account(Resource[AccountState, AccountClient]):
@@ -56,10 +62,15 @@ class Account(Resource[AccountState, AccountClient]):
         """The account there."""
         return client.account(self.name, self.data_dir)
 
+    def foreign(self, observed: AccountState, client: AccountClient) -> str | None:
+        """An account that was there before."""
+        return None if client.made_account(self.name) else "Homelake did not add it"
+
     def apply(self, todo: Plan, client: AccountClient) -> None:
         """Add it, take its login away, give it the data directory."""
         if self.desired is None:
-            raise Refused("delete", self.id, "files may belong to it", "Remove it in the VM yourself")
+            client.remove_account(self.name)
+            return
         fields = todo.fields()
         if todo.action == "create":
             client.add_account(self.name)

@@ -56,6 +56,12 @@ class BinaryClient(Protocol):
     def switch(self, name: str, sha256: str) -> None:
         """Put the staged program in place, in one step; the one before is kept by its content, and can be put back in the same way."""
 
+    def made_program(self, name: str) -> bool:
+        """Whether Homelake put the program in place there."""
+
+    def remove_program(self, name: str) -> None:
+        """Remove the program in place, and all that are kept beside it."""
+
 
 @dataclass(frozen=True)
 class Binary(Resource[BinaryState, BinaryClient]):
@@ -80,10 +86,15 @@ class Binary(Resource[BinaryState, BinaryClient]):
         sha256 = client.installed(self.name)
         return BinaryState(sha256) if sha256 else None
 
+    def foreign(self, observed: BinaryState, client: BinaryClient) -> str | None:
+        """A program put there by hand."""
+        return None if client.made_program(self.name) else "the program was put there by hand"
+
     def apply(self, todo: Plan, client: BinaryClient) -> None:
         """Prepare it, and put it in place."""
         if self.desired is None:
-            raise Refused("delete", self.id, "the service needs it", "Remove it in the VM yourself")
+            client.remove_program(self.name)
+            return
         sha256 = self.prepare(client)
         if client.installed(self.name) != sha256:
             client.switch(self.name, sha256)

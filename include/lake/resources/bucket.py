@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from include.lake.errors import Refused
-from include.lake.resource import Change, Plan, Resource
+from include.lake.resource import WHOLE, Change, Plan, Resource
 from include.lake.units import Size
 
 
@@ -71,10 +71,16 @@ class BucketClient(Protocol):
     def capacity(self) -> Size | None:
         """The bytes of the volume the buckets lie on; None when the store does not say."""
 
+    def locked_object(self, name: str) -> str | None:
+        """An object of the bucket with a version under retention or legal hold, and why; None when there is none."""
+
+    def remove_bucket(self, name: str) -> None:
+        """Delete every version in it, and then the bucket."""
+
 
 @dataclass(frozen=True)
 class Bucket(Resource[BucketState, BucketClient]):
-    """A bucket. It is never deleted, and object lock is a matter of its creation."""
+    """A bucket. It is deleted only by name, and not while it holds a locked object; object lock is a matter of its creation."""
 
     part: ClassVar[str] = "minio"
     name: str
@@ -96,13 +102,16 @@ class Bucket(Resource[BucketState, BucketClient]):
         return client.bucket(self.name)
 
     def danger(self, change: Change) -> str | None:
-        """Suspending versioning: from then on an overwrite keeps nothing."""
+        """Its deletion; and suspending versioning: from then on an overwrite keeps nothing."""
+        if change.field == WHOLE:
+            return "deletes the bucket with every object and every version in it"
         return "stops keeping the versions that are overwritten" if change.field == "versioning" and change.before and not change.after else None
 
     def apply(self, todo: Plan, client: BucketClient) -> None:
         """Make it with its lock, then set what else differs; the quota last, and never beyond what the volume holds."""
         if self.desired is None:
-            raise Refused("delete", self.id, "Homelake never deletes a bucket", "Remove it with MinIO's own tools")
+            self._remove(client)
+            return
         fields, wanted = todo.fields(), self.desired
         if "quota" in fields:
             self._check_capacity(client)
@@ -120,6 +129,10 @@ class Bucket(Resource[BucketState, BucketClient]):
         if "quota" in fields and wanted.quota is not None:
             client.set_quota(self.name, wanted.quota)
 
+    def _remove(self, client: BucketClient) -> None:
+        refuse_locked(self.name, client)
+        client.remove_bucket(self.name)
+
     def _check_capacity(self, client: BucketClient) -> None:
         assert self.desired is not None
         quota, capacity = self.desired.quota, client.capacity()
@@ -133,3 +146,10 @@ class Bucket(Resource[BucketState, BucketClient]):
             raise Refused("lock", self.id, "it exists without object lock, which MinIO gives to a bucket only when it makes it",
                           "Declare a bucket of another name with object_lock: true and copy the objects (mc mirror), or declare object_lock: false")  # fmt: skip
         raise Refused("unlock", self.id, "it has object lock, which nothing takes away", "Declare object_lock: true, or a bucket of another name")
+
+
+def refuse_locked(name: str, client: BucketClient) -> None:
+    """Raise Refused while a bucket holds an object that may not be deleted."""
+    if found := client.locked_object(name):
+        raise Refused("delete", f"bucket/{name}", f"it holds locked objects ({found})",
+                      "Wait until their retention is over and take legal holds away (mc retention, mc legalhold), then run again")  # fmt: skip

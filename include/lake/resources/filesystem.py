@@ -5,18 +5,18 @@ from typing import ClassVar, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from include.lake.errors import Refused
-from include.lake.resource import Plan, Resource
+from include.lake.resource import WHOLE, Change, Plan, Resource
 
 MAKING = "homelake-making"  # the label until a filesystem is complete: a mkfs that was killed is known by it
 
 
 @dataclass(frozen=True)
 class FilesystemState:
-    """A filesystem. `fills_device`: it is as large as its disk."""
+    """A filesystem. `label` is None where it is not managed: on one that was made by hand. `fills_device`: it is as large as its disk."""
 
     type: str
     uuid: str
-    label: str
+    label: str | None
     fills_device: bool = True
 
 
@@ -41,6 +41,9 @@ class FilesystemClient(Protocol):
     def grow_filesystem(self, path: str) -> None:
         """Make the filesystem as large as its disk, online."""
 
+    def erase_filesystem(self, path: str, uuid: str) -> None:
+        """Take the filesystem of that UUID off its disk, with all that is in it. One that is mounted stays, and is an error."""
+
 
 def filesystem_uuid(lake: str, vmid: int, slot: str) -> str:
     """The UUID of a lake's filesystem, chosen before it is made, so that it is known as ours afterwards."""
@@ -55,6 +58,7 @@ class Filesystem(Resource[FilesystemState, FilesystemClient]):
     slot: str
     disk: str  # the id of the disk's resource
     desired: FilesystemState | None
+    made: str = ""  # the UUID of the one that Homelake makes there; empty: it made none
 
     @property
     def id(self) -> str:
@@ -72,6 +76,8 @@ class Filesystem(Resource[FilesystemState, FilesystemClient]):
         if not device.signatures:
             return None
         wanted, found = self.desired, device.state
+        if wanted is None:
+            return found or FilesystemState(", ".join(device.signatures), "", "")
         ours = wanted and found and found.type == wanted.type and found.uuid == wanted.uuid
         if not ours:
             raise Refused("format", self.id, f"{device.path} already carries {', '.join(device.signatures)}",
@@ -79,12 +85,23 @@ class Filesystem(Resource[FilesystemState, FilesystemClient]):
                           f"(after a backup: wipefs -a {device.path})")  # fmt: skip
         return None if found and found.label == MAKING else found
 
+    def danger(self, change: Change) -> str | None:
+        """Its deletion."""
+        return "erases the filesystem with all that is in it" if change.field == WHOLE else None
+
+    def foreign(self, observed: FilesystemState, client: FilesystemClient) -> str | None:
+        """One of another UUID than the one chosen here."""
+        return None if observed.uuid and observed.uuid == self.made else f"the disk carries {observed.type} that Homelake did not make"
+
     def apply(self, todo: Plan, client: FilesystemClient) -> None:
         """Make it on an empty disk, or grow it."""
-        if self.desired is None:
-            raise Refused("delete", self.id, "Homelake never clears a filesystem", "Run wipefs in the VM yourself, after a backup")
         device = client.device(self.slot)
-        if todo.action == "create":
+        if self.desired is None:
+            client.erase_filesystem(device.path, self.made)
+        elif todo.action == "create":
+            if self.desired.label is None:
+                raise Refused("adopt", self.id, f"{device.path} is empty, and filesystem.uuid says that there is a filesystem {self.desired.uuid} on it",
+                              "Correct vm.disk.slot or filesystem.uuid in lake.yaml, or leave filesystem.uuid out: then one is made")  # fmt: skip
             client.make_filesystem(device.path, self.desired, again=bool(device.signatures))
         elif "label" in todo.fields():
             raise Refused("relabel", self.id, "its label was changed by someone", f"Run in the VM: e2label {device.path} {self.desired.label}")

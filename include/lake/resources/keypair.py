@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from include.lake.errors import LakeError, Refused
 from include.lake.resource import Plan, Resource
+from include.lake.resources.user import KEY_NAME
 from include.lake.secret import Secret
 
 
@@ -76,6 +77,18 @@ class KeyPairClient(Protocol):
     def put_access_key(self, user: str, pair: Pair, *, new: bool) -> None:
         """Make the user's access key, or give the existing one this secret key."""
 
+    def keys_of(self, user: str) -> dict[str, str]:
+        """The user's access keys, each with the name that MinIO keeps with it."""
+
+    def remove_access_key(self, access_key: str) -> None:
+        """Remove it from MinIO; none is no error."""
+
+    def made_secret(self, namespace: str, name: str) -> bool:
+        """Whether Homelake made the Kubernetes secret."""
+
+    def remove_secret(self, namespace: str, name: str) -> None:
+        """Delete the Kubernetes secret; none is no error."""
+
 
 @dataclass(frozen=True)
 class KeyPair(Resource[KeyPairState, KeyPairClient]):
@@ -87,6 +100,7 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
     name: str  # of the Kubernetes secret
     keys: tuple[str, str]  # the secret's keys that hold access key and secret key
     desired: KeyPairState | None
+    store: bool = True  # whether there is a MinIO that has access keys of the user
 
     @property
     def id(self) -> str:
@@ -113,6 +127,8 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
         if values is None:
             return None
         pair = pair_in(values, self.keys)
+        if self.desired is None:
+            return KeyPairState(pair)
         accepted = pair is not None and client.owner(pair.access_key) == self.user and client.accepts(pair)
         return KeyPairState(pair, pair is not None, accepted)
 
@@ -124,16 +140,28 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
                             "Run lake_bootstrap: it makes the pair")  # fmt: skip
         return pair
 
+    def foreign(self, observed: KeyPairState, client: KeyPairClient) -> str | None:
+        """A secret that was there before."""
+        return None if client.made_secret(self.namespace, self.name) else f"Homelake did not make the secret {self.namespace}/{self.name}"
+
     def apply(self, todo: Plan, client: KeyPairClient) -> None:
         """The Kubernetes secret first, then MinIO's access key from it."""
         if self.desired is None:
-            raise Refused("delete", self.id, "jobs may use it", f"kubectl -n {self.namespace} delete secret {self.name}")
+            self._remove(client)
+            return
         there = pair_in(client.secret(self.namespace, self.name) or {}, self.keys)
         pair = client.given(self.user) or there or client.new_pair()
         self.check(client, pair)
         if pair != there:
             client.write_secret(self.namespace, self.name, {self.keys[0]: Secret(pair.access_key), self.keys[1]: pair.secret_key})
         self.make_accepted(client, pair)
+
+    def _remove(self, client: KeyPairClient) -> None:
+        """The access keys first: the secret is the witness that there may be some."""
+        for key, name in client.keys_of(self.user).items() if self.store else ():
+            if name == KEY_NAME:
+                client.remove_access_key(key)
+        client.remove_secret(self.namespace, self.name)
 
     def check(self, client: KeyPairClient, pair: Pair) -> None:
         """Refuse a pair that MinIO would not take, or that is somebody else's."""

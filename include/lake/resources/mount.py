@@ -46,6 +46,15 @@ class MountClient(Protocol):
     def mount(self, target: str) -> None:
         """Mount it."""
 
+    def unmount(self, target: str) -> None:
+        """Unmount it; what is not mounted is no error."""
+
+    def remove_directory(self, target: str) -> None:
+        """Remove the empty directory below the mount, immutable or not; none is no error. One that is not empty stays."""
+
+    def remove_entry(self, target: str) -> None:
+        """Remove the mount point's line from /etc/fstab; every other line stays byte for byte."""
+
 
 @dataclass(frozen=True)
 class Mount(Resource[MountState, MountClient]):
@@ -55,6 +64,7 @@ class Mount(Resource[MountState, MountClient]):
     target: str
     filesystem: str
     desired: MountState | None
+    uuid: str = ""  # of the lake's filesystem: what else is mounted there is not Homelake's
 
     @property
     def id(self) -> str:
@@ -78,17 +88,24 @@ class Mount(Resource[MountState, MountClient]):
                           "Move them away, or declare another mount_point")  # fmt: skip
         if facts.entry is None and facts.mounted_uuid is None:
             return None
-        uuid, fstype, options = facts.entry or ("", "", "")
+        uuid, fstype, options = facts.entry or ("" if wanted else facts.mounted_uuid or "", "", "")
         return MountState(uuid, fstype, options, facts.mounted_uuid is not None, facts.protected)
 
     def usable(self, observed: MountState) -> bool:
         """A mount is of use once it is mounted."""
         return observed.mounted
 
+    def foreign(self, observed: MountState, client: MountClient) -> str | None:
+        """The mount of another filesystem."""
+        return None if observed.uuid == self.uuid else f"another filesystem ({observed.uuid}) is mounted there"
+
     def apply(self, todo: Plan, client: MountClient) -> None:
         """Protect the bare directory, write the line, mount."""
         if self.desired is None:
-            raise Refused("remove", self.id, "data may be in use there", "Unmount it and remove its line from /etc/fstab yourself")
+            client.unmount(self.target)
+            client.remove_directory(self.target)
+            client.remove_entry(self.target)  # last: by it a removal that was killed is known
+            return
         fields = todo.fields()
         if "protected" in fields:
             client.protect(self.target)

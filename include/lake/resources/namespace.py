@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from include.lake.errors import LakeError, Refused
+from include.lake.errors import LakeError
 from include.lake.resource import Plan, Resource
 
 
@@ -23,10 +23,16 @@ class NamespaceClient(Protocol):
     def make_namespace(self, name: str) -> None:
         """Make it."""
 
+    def guests(self, name: str) -> list[str]:
+        """What is in it that Homelake did not make, and Kubernetes itself neither; the namespace itself when Homelake did not make it."""
+
+    def remove_namespace(self, name: str) -> None:
+        """Delete it with all that is in it, and wait until it is gone."""
+
 
 @dataclass(frozen=True)
 class Namespace(Resource[NamespaceState, NamespaceClient]):
-    """A namespace; it is never deleted."""
+    """A namespace. It is deleted only when Homelake made it and all that is in it."""
 
     part: ClassVar[str] = "kubernetes"
     name: str
@@ -45,10 +51,17 @@ class Namespace(Resource[NamespaceState, NamespaceClient]):
         """A namespace that is being deleted takes nothing new."""
         return observed.active
 
+    def foreign(self, observed: NamespaceState, client: NamespaceClient) -> str | None:
+        """What others have in it."""
+        guests = client.guests(self.name) if observed.active else []
+        more = f" and {len(guests) - 3} more" if len(guests) > 3 else ""
+        return f"Homelake did not make {', '.join(guests[:3])}{more}" if guests else None
+
     def apply(self, todo: Plan, client: NamespaceClient) -> None:
         """Make it."""
         if self.desired is None:
-            raise Refused("delete", self.id, "all that is in it would be gone", f"kubectl delete namespace {self.name}")
+            client.remove_namespace(self.name)
+            return
         if todo.action != "create":
             raise LakeError("use", self.id, "it is being deleted", f"Wait until it is gone (kubectl get namespace {self.name}) and run again")
         client.make_namespace(self.name)

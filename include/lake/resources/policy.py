@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from include.lake.errors import Refused
 from include.lake.policy import grants
 from include.lake.resource import Plan, Resource
 
@@ -23,6 +22,9 @@ class PolicyClient(Protocol):
 
     def put_policy(self, name: str, document: dict[str, Any]) -> None:
         """Make or replace it."""
+
+    def remove_policy(self, name: str) -> None:
+        """Remove it; one that a user holds stays, and is an error."""
 
 
 @dataclass(frozen=True)
@@ -53,5 +55,6 @@ class Policy(Resource[PolicyState, PolicyClient]):
     def apply(self, todo: Plan, client: PolicyClient) -> None:
         """Put the declared document."""
         if self.desired is None:
-            raise Refused("delete", self.id, "users may hold it", "Remove it with MinIO's own tools")
+            client.remove_policy(self.name)
+            return
         client.put_policy(self.name, self.document)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from include.lake.errors import Refused
-from include.lake.resource import Plan, Resource
+from include.lake.resource import Change, Plan, Resource
 from include.lake.secret import Secret, SecretRef
 from include.lake.units import Seconds
+
+HEADER = "# Written by Homelake; changes are undone at the next run."
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class ServiceClient(Protocol):
 
     def restart(self, name: str) -> None:
         """Start it, or start it anew."""
+
+    def remove_service(self, name: str) -> None:
+        """Stop it, and remove its settings and its unit."""
 
     def wait_serving(self, name: str, port: int) -> None:
         """Wait until S3 answers. Raises LakeError with the journal as soon as the service restarts in a loop."""
@@ -86,10 +90,20 @@ class Service(Resource[ServiceState, ServiceClient]):
         """A service is of use once S3 answers."""
         return observed.serving
 
+    def danger(self, change: Change) -> str | None:
+        """Another data directory: what is stored in the one before would not be seen any more."""
+        before, after = _volumes(change.before), _volumes(change.after)
+        return f"leaves what is stored in {before} (it would serve {after})" if change.field == "environment" and before and after and before != after else None
+
+    def foreign(self, observed: ServiceState, client: ServiceClient) -> str | None:
+        """A unit without Homelake's first line."""
+        return None if (observed.unit or "").startswith(HEADER) else "its unit was not written by Homelake"
+
     def apply(self, todo: Plan, client: ServiceClient) -> None:
         """Write what differs, restart when needed, wait until S3 answers."""
         if self.desired is None:
-            raise Refused("delete", self.id, "the lake would be gone for its users", "Disable it in the VM yourself: systemctl disable --now minio")
+            client.remove_service(self.name)
+            return
         fields = todo.fields()
         wanted = self.want(client)
         assert wanted is not None
@@ -104,9 +118,15 @@ class Service(Resource[ServiceState, ServiceClient]):
             client.wait_serving(self.name, self.port)
 
 
+def _volumes(environment: object) -> str:
+    """The data directory that a service's settings name."""
+    lines = environment if isinstance(environment, tuple) else ()
+    return next((line.partition("=")[2].strip('"').rstrip("/") for line in lines if line.startswith("MINIO_VOLUMES=")), "")
+
+
 def minio_unit(account: str, data_dir: str, program: str, environment_file: str) -> str:
     """The unit's text: it needs the mount, runs as the account, and may write the data directory only."""
-    return f"""# Written by Homelake; changes are undone at the next run.
+    return f"""{HEADER}
 [Unit]
 Description=MinIO object storage
 Documentation=https://github.com/minio/minio

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from include.lake.errors import Refused
 from include.lake.resource import Plan, Resource
 
 # What a Spark 4 driver calls: it makes executor pods, its own service and ConfigMap, and clears them away by label.
@@ -43,6 +42,12 @@ class ServiceAccountClient(Protocol):
     def bind(self, namespace: str, name: str) -> None:
         """Make or replace the binding of the role to the account."""
 
+    def strangers(self, namespace: str, name: str) -> list[str]:
+        """Those of the three that are there and were not made by Homelake."""
+
+    def remove_service_account(self, namespace: str, name: str) -> None:
+        """Remove the three, the account last."""
+
 
 @dataclass(frozen=True)
 class ServiceAccount(Resource[ServiceAccountState, ServiceAccountClient]):
@@ -67,10 +72,16 @@ class ServiceAccount(Resource[ServiceAccountState, ServiceAccountClient]):
         """Account, role and binding there."""
         return client.service_account(self.namespace, self.name)
 
+    def foreign(self, observed: ServiceAccountState, client: ServiceAccountClient) -> str | None:
+        """Account, role or binding without Homelake's label."""
+        others = client.strangers(self.namespace, self.name)
+        return f"Homelake did not make its {' and '.join(others)}" if others else None
+
     def apply(self, todo: Plan, client: ServiceAccountClient) -> None:
         """Make what is missing."""
         if self.desired is None:
-            raise Refused("delete", self.id, "jobs may run as it", f"kubectl -n {self.namespace} delete serviceaccount {self.name}")
+            client.remove_service_account(self.namespace, self.name)
+            return
         fields = todo.fields()
         if "exists" in fields:
             client.make_service_account(self.namespace, self.name)

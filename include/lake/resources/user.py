@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from include.lake.errors import Refused
 from include.lake.resource import Plan, Resource
+
+KEY_NAME = "homelake"  # the name that MinIO keeps with every access key made here
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class UserClient(Protocol):
     def hold(self, name: str, policies: frozenset[str]) -> None:
         """Make these, and no others, the policies it holds."""
 
+    def keys_of(self, name: str) -> dict[str, str]:
+        """Its access keys, each with the name that MinIO keeps with it."""
+
+    def remove_user(self, name: str) -> None:
+        """Remove it with its access keys."""
+
 
 @dataclass(frozen=True)
 class User(Resource[UserState, UserClient]):
@@ -54,10 +61,16 @@ class User(Resource[UserState, UserClient]):
         """The user there."""
         return client.user(self.name)
 
+    def foreign(self, observed: UserState, client: UserClient) -> str | None:
+        """A user for whom someone else made access keys: whatever works with them would stop."""
+        others = [key for key, name in client.keys_of(self.name).items() if name != KEY_NAME]
+        return f"it has {len(others)} access key{'s' if len(others) > 1 else ''} that Homelake did not make" if others else None
+
     def apply(self, todo: Plan, client: UserClient) -> None:
         """Add it, enable it, give it its policy."""
         if self.desired is None:
-            raise Refused("delete", self.id, "its access keys would stop working", "Remove it with MinIO's own tools")
+            client.remove_user(self.name)
+            return
         if todo.action == "create":
             client.add_user(self.name)
         elif "enabled" in todo.fields():

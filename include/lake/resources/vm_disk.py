@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from include.lake.errors import LakeError, Refused
-from include.lake.resource import Change, Plan, Resource
+from include.lake.resource import WHOLE, Change, Plan, Resource
 from include.lake.units import Size
 
 FLAGS = ("backup", "discard", "iothread", "ssd")
@@ -50,6 +50,9 @@ class ProxmoxClient(Protocol):
     def grow(self, node: str, vmid: int, slot: str, size: Size) -> None:
         """Make the volume larger, online."""
 
+    def remove_disk(self, node: str, vmid: int, slot: str) -> None:
+        """Detach the disk, and delete its volume with all that is on it."""
+
 
 @dataclass(frozen=True)
 class VmDisk(Resource[VmDiskState, ProxmoxClient]):
@@ -76,10 +79,15 @@ class VmDisk(Resource[VmDiskState, ProxmoxClient]):
         facts = client.slot(self.node, self.vmid, self.slot)
         return facts.pending if facts else {}
 
+    def danger(self, change: Change) -> str | None:
+        """Its deletion."""
+        return "deletes the disk with all that is on it" if change.field == WHOLE else None
+
     def apply(self, todo: Plan, client: ProxmoxClient) -> None:
         """Add the disk, or grow it and change its flags."""
         if self.desired is None:
-            raise Refused("delete", self.id, "Homelake never deletes a disk", "Detach and remove it in Proxmox VE yourself")
+            client.remove_disk(self.node, self.vmid, self.slot)
+            return
         changes = {c.field: c for c in todo.changes}
         self._check(changes, client)
         if todo.action == "create":

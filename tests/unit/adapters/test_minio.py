@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -176,9 +177,7 @@ def test_nobody_there_is_out_of_reach_at_once_and_names_the_connection() -> None
 
 
 def pairs(**environment: str) -> KeyPairs:
-    none: Any = Prepared()
-    none.secret = none.write_secret = None
-    return KeyPairs(from_environment(environment), none, none)
+    return KeyPairs(from_environment(environment), Mock(), Mock())
 
 
 def test_the_owners_pair_is_that_of_its_connection() -> None:
