@@ -84,6 +84,8 @@ class Kubernetes(Removal):
             raise explained(what, error) from None
         except (HTTPError, OSError) as error:
             raise self._unreachable(network_cause(error)) from None
+        except ValueError:  # what the client says of a list without items, as of any web page
+            raise self._unreachable("what answers there does not answer as Kubernetes does") from None
         if answer is not None and getattr(answer, "metadata", answer) is None:  # the client makes an empty object of whatever it does not understand
             raise self._unreachable("what answers there does not answer as Kubernetes does")
         return answer
@@ -160,12 +162,13 @@ class Kubernetes(Removal):
         records = (found.metadata.managed_fields or ()) if found else ()
         return max((r.time for r in records if r.time and f"f:{key}" in (r.fields_v1 or {}).get("f:data", {})), default=None)
 
-    def clock(self) -> datetime:
-        """What time it is at the API server."""
-        from kubernetes.client import VersionApi
-
-        answer: Any = self.call("version", VersionApi(self.api).get_code_with_http_info)
-        return parsedate_to_datetime(answer[2]["Date"])
+    def clock(self, namespace: str) -> datetime:
+        """What time it is at the API server, from the answer to a call that a rotation makes anyway."""
+        answer: Any = self.call(f"the pods of {namespace}", self.core.list_namespaced_pod_with_http_info, namespace, limit=1)
+        pods, _, headers = answer
+        if pods is None or pods.metadata is None or not headers.get("Date"):
+            raise self._unreachable("what answers there does not answer as Kubernetes does")
+        return parsedate_to_datetime(headers["Date"])
 
     def pods_with(self, namespace: str, secret: str) -> list[PodUse]:
         """The pods of a namespace that have not ended and refer to a secret."""

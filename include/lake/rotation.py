@@ -46,8 +46,8 @@ class RotationClient(KeyPairClient, Protocol):
     def written(self, namespace: str, name: str, key: str) -> datetime | None:
         """When this key of the secret was last written; None when that was not recorded."""
 
-    def clock(self) -> datetime:
-        """What time it is."""
+    def clock(self, namespace: str) -> datetime:
+        """What time it is, asked of whoever keeps that namespace."""
 
     def pods_with(self, namespace: str, secret: str) -> list[PodUse]:
         """The pods that have not ended and refer to the secret."""
@@ -138,7 +138,7 @@ class KeyRotation:
         if not old:
             return report
         # The clock is read before the pods: who comes in between is too late to get the old pair, or is in the list.
-        switched, now = client.written(pair.namespace, pair.name, PREVIOUS), client.clock()
+        switched, now = client.written(pair.namespace, pair.name, PREVIOUS), client.clock(pair.namespace)
         pods = client.pods_with(pair.namespace, pair.name)
         late = switched + MARGIN if switched else None  # not recorded: every pod counts
         waiting = tuple(sorted((p for p in pods if late is None or p.created < late), key=lambda p: (p.created, p.name)))

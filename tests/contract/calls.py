@@ -46,7 +46,7 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "service_account": lambda c: c.service_account(NAME, NAME),
         "secret": lambda c: c.secret(NAME, NAME),
         "written": lambda c: c.written(NAME, NAME, "a"),
-        "clock": lambda c: c.clock(),
+        "clock": lambda c: c.clock(NAME),
         "pods_with": lambda c: c.pods_with(NAME, NAME),
     },
 }

@@ -215,30 +215,30 @@ def test_a_patch_sets_and_removes_at_once_and_its_time_is_known(rig: Rig) -> Non
         assert rig.client.secret(rig.namespace, name) is None, "it was made"
     rig.put_secret("pair", {"a": "1", "b": "2", "third": "stays"})
     rig.pass_time()
-    before = rig.client.clock()
+    before = rig.client.clock(rig.namespace)
     rig.client.patch_secret(rig.namespace, "pair", {"a": Secret("é=\n"), "b": None, "c": Secret("3"), "never": None})
     assert rig.client.secret(rig.namespace, "pair") == {"a": Secret("é=\n"), "c": Secret("3"), "third": Secret("stays")}
     written = rig.client.written(rig.namespace, "pair", "c")
     assert written
-    assert before - timedelta(seconds=1) <= written <= rig.client.clock()
+    assert before - timedelta(seconds=1) <= written <= rig.client.clock(rig.namespace)
     rig.pass_time()
     rig.client.write_secret(rig.namespace, "pair", {"third": Secret("changed by another")})
     assert rig.client.written(rig.namespace, "pair", "c") == written
     rig.client.patch_secret(rig.namespace, "pair", {"c": None})
     for name, key in (("pair", "c"), ("pair", "nothing"), ("nowhere", "c")):
         assert rig.client.written(rig.namespace, name, key) is None
-    assert rig.client.clock() > written
+    assert rig.client.clock(rig.namespace) > written
 
 
 def test_the_pods_that_use_a_secret(rig: Rig) -> None:
     assert rig.client.pods_with(rig.namespace, "pair") == []
-    began = rig.client.clock()
+    began = rig.client.clock(rig.namespace)
     rig.start_pod("one", "pair")
     rig.start_pod("other", "another")
     rig.start_pod("driver", "pair", stream="payments")
     found = {p.name: p for p in rig.client.pods_with(rig.namespace, "pair")}
     assert {n: (p.application, p.stream) for n, p in found.items()} == {"one": ("", False), "driver": ("payments", True)}
-    assert all(began - timedelta(seconds=1) <= p.created <= rig.client.clock() for p in found.values())
+    assert all(began - timedelta(seconds=1) <= p.created <= rig.client.clock(rig.namespace) for p in found.values())
     rig.end_pod("one")
     assert [p.name for p in rig.client.pods_with(rig.namespace, "pair")] == ["driver"]
 

@@ -122,7 +122,7 @@ class FakeKubernetes(Fake):
     def written(self, namespace: str, name: str, key: str) -> datetime | None:
         return self.stamps.get((namespace, name, key))
 
-    def clock(self) -> datetime:
+    def clock(self, namespace: str) -> datetime:
         return self.now
 
     def pods_with(self, namespace: str, secret: str) -> list[PodUse]:
