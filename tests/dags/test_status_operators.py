@@ -19,7 +19,7 @@ def test_what_was_observed_is_rows_without_secrets(site: FakeSite) -> None:
     assert json.loads(json.dumps(rows)) == rows
     assert [(r["resource"], r["status"]) for r in rows] == [(r.id, "ok") for r in LAKE.resources()]
     details = {r["resource"]: r["detail"] for r in rows}
-    assert details["bucket/datalake"] == "object_lock yes, versioning yes, quota 100 GiB"
+    assert details["bucket/datalake"].startswith("object_lock yes, versioning yes, quota 100 GiB, retention none, lifecycle ")
     assert "size 500 GiB" in details["vm-disk/100/scsi1"]
     assert not [d for d in details.values() if "password" in d or "(secret)" in d or len(d) > 300]
 
