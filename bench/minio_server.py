@@ -114,11 +114,12 @@ class MinioOnLoopback:
 
 
 @contextlib.contextmanager
-def minio_on_loopback(lake: Lake, say: Any) -> Iterator[MinioOnLoopback]:
-    """The MinIO that the lake declares (its program, region and durability), for as long as the block lasts."""
+def minio_on_loopback(lake: Lake, say: Any, *, durable: bool | None = None) -> Iterator[MinioOnLoopback]:
+    """The MinIO that the lake declares (its program, region and, unless said otherwise, durability), for as long as the block lasts."""
     program, _ = Binaries(say).fetch(lake.minio_binary.source, os.uname().machine)
     with tempfile.TemporaryDirectory(prefix="homelake-bench-") as folder:
-        server = MinioOnLoopback(program, Path(folder), lake.spec.minio.region, durable=lake.spec.minio.durable_writes)
+        lasting = lake.spec.minio.durable_writes if durable is None else durable
+        server = MinioOnLoopback(program, Path(folder), lake.spec.minio.region, durable=lasting)
         try:
             yield server
         finally:

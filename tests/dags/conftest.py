@@ -99,3 +99,24 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     monkeypatch.setattr(base, "clients", lambda say: site)
     monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
     return site
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Airflow's variables, in memory."""
+    from include.operators import governance
+    from tests.dags.governed import Variables
+
+    made = Variables()
+    monkeypatch.setattr(governance, "Variable", made.Variable)
+    return made
+
+
+@pytest.fixture
+def lake(site: FakeSite, variables: Any) -> FakeSite:
+    """A site in memory with a lake as declared, counted by MinIO."""
+    from tests.dags.runs import bootstrap
+
+    bootstrap()
+    site.minio.scan()
+    return site

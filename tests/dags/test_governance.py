@@ -2,117 +2,23 @@
 
 import copy
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import AssetAlias
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from airflow.sdk.execution_time.context import OutletEventAccessors
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.lake.errors import LakeError, Unreachable
-from include.lake.forecast import HISTORY, Point, from_json, to_json
 from include.lake.lake import build_lake
-from include.lake.units import Size
-from include.lake.usage import Volume
-from include.operators import governance
-from include.operators.governance import DRIFT, USAGE, CheckOperator, FiguresOperator, OutOfReach, RepairOperator, VerdictOperator
+from include.operators.governance import DRIFT, USAGE, OutOfReach, VerdictOperator
 from tests.dags.conftest import READING
-from tests.dags.runs import LAKE, TaskInstance, bootstrap
+from tests.dags.governed import GIB, Run, fails, fstab, gone, quota, user
+from tests.dags.runs import LAKE
 from tests.fakes.base import Killed
 from tests.fakes.site import FakeSite
 
 DAG = READING.bag.dags["lake_governance"]
-GIB = 2**30
-
-
-class Variables(dict[str, str]):
-    """Airflow's variables."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.Variable = SimpleNamespace(get=lambda key, default=None: self.get(key, default), set=self._set)
-
-    def _set(self, key: str, value: str, description: str) -> None:
-        assert description
-        self[key] = value
-
-
-@pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> Variables:
-    made = Variables()
-    monkeypatch.setattr(governance, "Variable", made.Variable)
-    return made
-
-
-@pytest.fixture
-def lake(site: FakeSite, variables: Variables) -> FakeSite:
-    """A lake as declared, counted."""
-    bootstrap()
-    site.minio.scan()
-    return site
-
-
-class Run:
-    """One run of the DAG, task by task, with what each left."""
-
-    def __init__(self, *, remediate: bool = False, lake: Any = LAKE) -> None:
-        self.context: dict[str, Any] = {"ti": TaskInstance(None), "params": {"remediate": remediate}, "dag_run": SimpleNamespace(run_id="r1"),
-                                        "outlet_events": OutletEventAccessors()}  # fmt: skip
-        self.tasks = [
-            CheckOperator(task_id="check", lake=lake, again=0),
-            RepairOperator(task_id="repair", lake=lake),
-            FiguresOperator(task_id="figures", lake=lake),
-        ]
-        self.skipped: list[str] = []
-
-    def __call__(self) -> str:
-        """All of it; what `verdict` says, or raises."""
-        for task in self.tasks:
-            try:
-                self.context["ti"].xcom[task.task_id, "return_value"] = json.loads(json.dumps(task.execute(self.context)))
-            except AirflowSkipException:
-                self.skipped.append(task.task_id)
-        return str(VerdictOperator(task_id="verdict").execute(self.context))
-
-    def left(self, task: str) -> Any:
-        return self.context["ti"].xcom.get((task, "return_value"))
-
-    def events(self, asset: Any) -> list[dict[str, Any]]:
-        return [e.extra for e in self.context["outlet_events"][AssetAlias(asset.name)].asset_alias_events if e.dest_asset_key.name == asset.name]
-
-
-def fails(run: Run, kind: type[Exception] = AirflowFailException) -> list[str]:
-    with pytest.raises(kind) as caught:
-        run()
-    assert type(caught.value) is kind
-    return str(caught.value).splitlines()
-
-
-# By hand
-
-
-def quota(site: FakeSite) -> None:
-    site.minio.buckets["datalake"] = replace(site.minio.buckets["datalake"], quota=Size(5 * GIB))
-
-
-def user(site: FakeSite) -> None:
-    site.minio.users["spark-user"] = replace(site.minio.users["spark-user"], enabled=False)
-
-
-def fstab(site: FakeSite) -> None:
-    target = LAKE.mount.target
-    site.host.fstab[target] = (*site.host.fstab[target][:2], "defaults")
-
-
-def gone(error: LakeError) -> Callable[..., Any]:
-    def call(*args: Any, **options: Any) -> Any:
-        raise error
-
-    return call
 
 
 # The whole
@@ -289,80 +195,6 @@ def test_a_task_that_did_not_finish_is_no_lake_as_declared() -> None:
         VerdictOperator(task_id="verdict").execute(run.context)
     assert "the task check did not finish" in str(caught.value)
     assert "the task figures did not finish" in str(caught.value)
-
-
-# Figures
-
-
-def fill(site: FakeSite, share: float) -> None:
-    site.minio.versions["datalake"] = [("a", int(100 * GIB * share))]
-    site.minio.scan()
-
-
-@pytest.mark.parametrize(("share", "fail"), [(0.5, False), (0.85, False), (0.96, True)])
-def test_a_full_quota_warns_then_fails(lake: FakeSite, share: float, fail: bool) -> None:
-    fill(lake, share)
-    run = Run()
-    if fail:
-        assert fails(run) == ["bucket/datalake is 96.0% full: 96 GiB of 100 GiB"]
-    else:
-        run()
-    events = run.events(USAGE)
-    assert [e["failures"] + e["warnings"] for e in events] == (
-        [] if share < 0.8 else [[f"bucket/datalake is {share:.1%} full: {share * 100:.0f} GiB of 100 GiB"]]
-    )
-
-
-def test_a_full_volume_fails(lake: FakeSite) -> None:
-    lake.host.fill = Volume(99 * GIB, GIB, 10, 10, 0, 0, None)
-    assert fails(Run()) == ["volume is 99.0% full: 99 GiB of 100 GiB"]
-
-
-def test_the_history_grows_by_a_point_a_run_and_gives_a_date(lake: FakeSite, variables: Variables) -> None:
-    now = datetime.now(UTC)
-    past = tuple(Point(int((now - timedelta(hours=h)).timestamp()), {"bucket/datalake": (50 * 24 - h) * GIB // 24}) for h in range(24, 0, -1))
-    variables[HISTORY] = to_json(past)
-    fill(lake, 0.5)
-    run = Run()
-    run()
-    level = run.left("figures")["levels"][0]
-    assert level["per_day"] == pytest.approx(GIB, rel=0.05)
-    assert datetime.fromisoformat(level["full"]).date() - now.date() in (timedelta(days=49), timedelta(days=50), timedelta(days=51))
-    kept = from_json(variables[HISTORY])
-    assert len(kept) == len(past) + 1
-    assert set(kept[-1].values) == {"bucket/datalake", "volume", "inodes"}
-
-
-def test_a_first_run_says_that_there_is_not_enough_history(lake: FakeSite, variables: Variables) -> None:
-    run = Run()
-    run()
-    assert {level["note"] for level in run.left("figures")["levels"]} == {"not enough history: 0.0 h of 6 h"}
-    assert len(from_json(variables[HISTORY])) == 1
-
-
-def test_a_history_that_cannot_be_read_is_begun_anew(lake: FakeSite, variables: Variables) -> None:
-    variables[HISTORY] = "by hand"
-    Run()()
-    assert len(from_json(variables[HISTORY])) == 1
-
-
-def test_figures_of_a_part_out_of_reach_are_no_zero(lake: FakeSite, variables: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake.minio, "counters", gone(Unreachable("MinIO", "connection refused")))
-    run = Run()
-    assert fails(run, OutOfReach) == ["Unable to reach MinIO: connection refused."]
-    assert set(from_json(variables[HISTORY])[-1].values) == {"volume", "inodes"}
-
-
-def test_a_contradiction_is_told(lake: FakeSite) -> None:
-    run = Run()
-    run()
-    assert run.left("figures")["contradictions"] == []
-    forgetting = LAKE.spec.model_copy(update={"buckets": (LAKE.spec.buckets[0].model_copy(update={"lifecycle": ()}),)})
-    run = Run(lake=build_lake(forgetting), remediate=True)
-    run()
-    (text,) = run.left("figures")["contradictions"]
-    assert text.startswith("buckets[0].quota: what is overwritten or deleted in datalake is kept")
-    assert run.events(USAGE) == [], "it is told, and is no threshold"
 
 
 # The DAG

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from bench.converge import empty_dag, seconds_of
+from bench.figures import whole
 from bench.lab import highest, processes, pss_of
 from bench.minio_server import requests_in
 from bench.report import Aim, compare, number, ratio, table
 from bench.s3a import FILE_COMMITTER, PREFIX, changed
+from include.lake.errors import LakeError
+from include.lake.usage import BucketUsage, Noncurrent, Usage, Volume
 
 
 def test_a_ratio_is_taken_pair_by_pair_so_that_a_slow_minute_counts_for_both() -> None:
@@ -106,3 +109,12 @@ def test_the_highest_sum_is_kept_with_its_parts(monkeypatch: pytest.MonkeyPatch)
     with highest(lambda: next(looks)) as seen:
         time.sleep(0.1)
     assert seen == {"a": 5.0, "sum": 5.0}
+
+
+def test_a_look_that_failed_was_quick_for_another_reason_and_is_not_measured() -> None:
+    volume, old = Volume(1, 1, 1, 1, 0, 0, None), Noncurrent(0, 0, exact=True)
+    whole(Usage(None, (BucketUsage("b", None, None, old),), volume))
+    for usage in (Usage(None, (BucketUsage("b", None, None, None),), volume), Usage(None, (BucketUsage("b", None, None, old),)),
+                  Usage(None, (BucketUsage("b", None, None, old),), volume, (LakeError("reach", "it", "no"),))):  # fmt: skip
+        with pytest.raises(SystemExit, match="Unable to compare"):
+            whole(usage)
