@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lab.run import sh
-from lab.site import NODE, STORAGE, VMID, Lab
+from lab.site import BRIDGE, NODE, RESTORE_VMID, STORAGE, VMID, Lab
 
 ROOT_TOKEN, ADMIN_TOKEN = "root@pam!lab", "homelake@pve!admin"
 BOOTSTRAP_TOKEN, NOPRIV_TOKEN = "homelake@pve!bootstrap", "nobody@pve!none"
@@ -61,8 +61,11 @@ def _tokens(lab: Lab) -> dict[str, object]:
         ROOT_TOKEN: {"/": EVERYTHING},
         ADMIN_TOKEN: {"/": VM + DATASTORE + OTHER},
         # What the product's own connection may do, and no more.
-        BOOTSTRAP_TOKEN: {f"/vms/{VMID}": ("VM.Audit", "VM.Config.Disk", "VM.Snapshot"), f"/storage/{STORAGE}": ("Datastore.Audit", "Datastore.AllocateSpace"),
-                          f"/nodes/{NODE}": ("Sys.Audit",)},
+        BOOTSTRAP_TOKEN: {f"/vms/{VMID}": ("VM.Audit", "VM.Backup", "VM.Config.Disk", "VM.Snapshot"), f"/nodes/{NODE}": ("Sys.Audit",),
+                          f"/storage/{STORAGE}": ("Datastore.Audit", "Datastore.AllocateSpace"), "/storage/local": ("Datastore.Audit", "Datastore.AllocateSpace"),
+                          # For a backup that is restored beside the original.
+                          f"/vms/{RESTORE_VMID}": ("VM.Allocate", "VM.Audit", "VM.Config.Network", "VM.Config.Options", "VM.Monitor", "VM.PowerMgmt"),
+                          f"/sdn/zones/localnetwork/{BRIDGE}": ("SDN.Use",)},
         NOPRIV_TOKEN: {},
     }  # fmt: skip
     return {n: {"sha256": hashlib.sha256(token(lab, n).encode()).hexdigest(), "acl": acl} for n, acl in rights.items()}

@@ -5,9 +5,7 @@ import subprocess
 from pathlib import Path
 
 from lab.run import end, sh
-from lab.site import Lab
-
-BRIDGE = "vmbr0"
+from lab.site import BRIDGE, Lab
 
 
 def exists(netns: str) -> bool:

@@ -16,6 +16,7 @@ CACHE = Path(os.environ.get("HOMELAKE_CACHE") or Path.home() / ".cache" / "homel
 REGISTRY = Path("/run/homelake/labs.json")  # which names and subnets this machine's labs have, over all checkouts
 FIXED = {"demo": 201, "test": 202}
 NODE, STORAGE, VMID, SLOT_MACS = "pve", "local-lvm", 100, "bc:24:11"
+RESTORE_VMID, BRIDGE = 110, "vmbr0"  # the one VM that the product's token may make
 REGION = "ap-northeast-2"
 
 

@@ -19,7 +19,7 @@ from lab.image import BOOT_ARGS, build
 from lab.image.probe import accelerator
 from lab.progress import say
 from lab.run import Daemon, end, start_time
-from lab.site import NODE, ROOT, STORAGE, VMID, Lab
+from lab.site import BRIDGE, NODE, ROOT, STORAGE, VMID, Lab
 
 SSH_USER = "debian"
 CLOCK_OFF = 5  # seconds
@@ -67,7 +67,7 @@ def start_pve(lab: Lab) -> None:
     """Start the Proxmox stand-in in the lab's namespace and wait until it answers."""
     image = build()
     config = {"node": NODE, "host": lab.pve, "port": 8006, "cert": str(lab.secrets / "pve.pem"), "key": str(lab.secrets / "pve.key"),
-              "state": str(lab.state / "pve"), "tokens": str(lab.secrets / "tokens.json"), "bridge": net.BRIDGE, "images": [str(image.disk)],
+              "state": str(lab.state / "pve"), "tokens": str(lab.secrets / "tokens.json"), "bridge": BRIDGE, "images": [str(image.disk)],
               "accelerator": accelerator(image)}  # fmt: skip
     keys.write(lab.state / "pve.json", json.dumps(config))
     process = daemon(lab)
@@ -109,7 +109,7 @@ def _create(lab: Lab, api: Api) -> None:
     kernel, initrd = (_own(lab, file) for file in (image.kernel, image.initrd))
     args = f"-kernel {kernel} -initrd {initrd} -append '{BOOT_ARGS}' -smbios type=11,path={credential}"
     api.task("POST", f"/nodes/{NODE}/qemu", vmid=VMID, name="datalake", memory=2048, cores=2, cpu="x86-64-v3", scsihw="virtio-scsi-single",
-             hotplug="disk,network", agent="1", ostype="l26", net0=f"virtio=BC:24:11:00:{lab.subnet:02X}:10,bridge={net.BRIDGE}",
+             hotplug="disk,network", agent="1", ostype="l26", net0=f"virtio=BC:24:11:00:{lab.subnet:02X}:10,bridge={BRIDGE}",
              scsi0=f"{STORAGE}:0,import-from=local:import/{image.disk.name},discard=on,iothread=1,ssd=1", boot="order=scsi0",
              ipconfig0=f"ip={lab.vm}/24,gw={lab.pve}", ciuser=SSH_USER, args=args, onboot=1,
              sshkeys=urllib.parse.quote((lab.secrets / "id_ed25519.pub").read_text().strip(), safe=""))  # fmt: skip

@@ -1,5 +1,7 @@
 """Pending changes of a VM's settings applied: all of them to a VM that is stopped, what it can take on to one that runs."""
 
+import re
+
 from lab.pve import disks, hotplug
 from lab.pve.auth import Who
 from lab.pve.config import VmConfig
@@ -89,6 +91,8 @@ async def _change_hot(vms: Vms, vmid: int, config: VmConfig, name: str, value: s
     """Make one change on a running VM; False when it has to wait."""
     if name in ("hotplug", "agent"):
         return name == "hotplug" or _agent(config.current.get("agent", "")) == _agent(value)
+    if re.fullmatch(r"net\d+", name) and name in config.current:
+        return await _change_link(vms, vmid, name, config.current[name], value)
     if not DISK_KEY.fullmatch(name):
         return False
     machine, old = vms.machine(vmid), config.current.get(name)
@@ -114,6 +118,17 @@ async def _change_hot(vms: Vms, vmid: int, config: VmConfig, name: str, value: s
     if not _disks_plug(config, name):
         return False
     await hotplug.plug(machine, vms.storages, config.current, name, value)
+    return True
+
+
+async def _change_link(vms: Vms, vmid: int, card: str, old: str, new: str) -> bool:
+    """Plug the cable in or pull it; anything else about a card waits."""
+    was, now = (split_properties(text, "")[1] for text in (old, new))
+    down = [options.pop("link_down", "0") for options in (was, now)]
+    if was != now:
+        return False
+    if down[0] != down[1]:
+        await hotplug.set_link(vms.machine(vmid), card, up=down[1] == "0")
     return True
 
 

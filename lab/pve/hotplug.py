@@ -82,3 +82,8 @@ async def throttle(machine: Machine, slot: str, options: dict[str, str]) -> None
         limits[f"bps{suffix}"] = int(float(options.get(f"mbps{suffix}", 0)) * 2**20)
         limits[f"iops{suffix}"] = int(options.get(f"iops{suffix}", 0))
     await machine.qmp("block_set_io_throttle", limits)
+
+
+async def set_link(machine: Machine, card: str, *, up: bool) -> None:
+    """Plug a network card's cable in, or pull it."""
+    await machine.qmp("set_link", {"name": card, "up": up})

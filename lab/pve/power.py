@@ -2,8 +2,9 @@
 
 import re
 
-from lab.pve import apply, boot
+from lab.pve import apply, boot, hotplug
 from lab.pve.errors import failed
+from lab.pve.properties import split_properties
 from lab.pve.vms import Vms
 
 SHUTDOWN_TIMEOUT = 60  # seconds
@@ -24,6 +25,9 @@ async def start(vms: Vms, vmid: int, *, paused: bool = False) -> None:
     nics = boot.nics(vmid, config.current)
     command = boot.command(str(vmid), config.current, machine.folder, vms.settings.accelerator, nics, vms.storages.path)
     await machine.start(command, {nic.tap: nic.bridge for nic in nics if nic.tap})
+    for nic in nics:
+        if split_properties(config.current[nic.id], "")[1].get("link_down") == "1":
+            await hotplug.set_link(machine, nic.id, up=False)
     if not paused:
         await machine.qmp("cont")
 

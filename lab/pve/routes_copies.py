@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from lab.pve import change, copies, power
+from lab.pve import archives, change, copies, power
+from lab.pve import restore as restoring
+from lab.pve.config import parse
 from lab.pve.errors import ApiError, bad_parameters, failed, not_covered
 from lab.pve.options import option
 from lab.pve.properties import DRIVE_KEY
+from lab.pve.routes_storage import may_backup
 from lab.pve.schema import SNAPSHOT, STORAGE, TEXT, Check, boolean, choice, integer, vm_id
 from lab.pve.server import VM, VM_PATH, Call, route
 from lab.pve.tasks import Task
@@ -21,7 +24,7 @@ async def create(call: Call) -> Any:
     if missing := [name for name in ("force", "unique") if name in given and "archive" not in given]:
         raise bad_parameters({"archive": f"missing property - '{missing[0]}' requires this property"})
     if "archive" in given:
-        raise not_covered("restore of a backup")
+        return await _restore(call)
     if "pool" in given:
         raise failed(f"pool '{given['pool']}' does not exist")
     if storage:
@@ -42,6 +45,43 @@ async def create(call: Call) -> Any:
                 await power.start(call.vms, vmid)
 
     return call.task("qmcreate", work, vmid)
+
+
+async def _restore(call: Call) -> str:
+    """Make a VM from a backup. Settings given beside it win over those in it."""
+    given, vmid, storage = call.values, call.values["vmid"], call.values.get("storage")
+    for name in ("live-restore", "bwlimit", "pool"):
+        if given.get(name):
+            raise not_covered(f"'{name}' of a restore")
+    values = change.normalized({k: str(v) for k, v in given.items() if k not in _CREATE and option(k)})
+    if wrong := [name for name in values if DRIVE_KEY.fullmatch(name)]:
+        raise bad_parameters(dict.fromkeys(wrong, "option conflicts with option 'archive'"))
+    if storage:
+        call.who.need(f"/storage/{storage}", "Datastore.AllocateSpace")
+        call.vms.storages.check(storage, images=True)
+    copies.may_create(call.vms, call.who, vmid, values, storage)
+    archive = archives.find(call.vms.storages, given["archive"])
+    if archive is None:
+        raise failed(f"unable to restore VM {vmid} - '{given['archive']}' is not a backup")
+    may_backup(call, archive)
+    saved = parse(await archive.settings()).current
+    for net in [v for k, v in saved.items() if k.startswith("net")]:
+        change.may_bridge(call.who, net)
+    if vmid in call.vms.files.ids() and given.get("force"):
+        raise not_covered("restore over a VM that exists ('force')")
+    try:
+        copies.reserve(call.vms, vmid, "create")
+    except ApiError as error:
+        raise failed(f"unable to restore VM {vmid} - {error.message}") from None
+
+    async def work(task: Task) -> None:
+        await restoring.restore(call.vms, vmid, archive, values, storage, task, unique=bool(given.get("unique")))
+        if given.get("start"):
+            task.say("Execute autostart")
+            async with call.vms.locked(vmid):
+                await power.start(call.vms, vmid)
+
+    return call.task("qmrestore", work, vmid)
 
 
 @route("DELETE", VM, {"purge": boolean, "destroy-unreferenced-disks": boolean, "skiplock": boolean}, need=(VM_PATH, "VM.Allocate"))

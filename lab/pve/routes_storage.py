@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lab.pve import archives
 from lab.pve.errors import bad_parameters, failed
 from lab.pve.properties import split_properties
 from lab.pve.schema import STORAGE, TEXT, boolean, choice, formatted, integer, string, vm_id
@@ -62,6 +63,8 @@ def _may_read(call: Call, volid: str) -> bool:
     storage, vmid = volid.partition(":")[0], owner(volid)
     if call.who.may(f"/storage/{storage}", "Datastore.Allocate"):
         return True
+    if archive := archives.find(call.vms.storages, volid):
+        return call.who.may(f"/storage/{storage}", "Datastore.AllocateSpace") and call.who.may(f"/vms/{archive.vmid}", "VM.Backup")
     if vmid is None:
         return call.who.may(f"/storage/{storage}", *_SEE)
     return call.who.may(f"/storage/{storage}", "Datastore.Audit") and call.who.may(f"/vms/{vmid}", "VM.Config.Disk")
@@ -70,7 +73,10 @@ def _may_read(call: Call, volid: str) -> bool:
 @route("GET", CONTENTS, {"content": _KIND, "vmid": vm_id}, need=_NEED_SEE)
 async def content(call: Call) -> Any:
     """The volumes of a storage that the caller may read."""
-    rows = await call.vms.storages.content(call.path["storage"], call.values.get("content"), call.values.get("vmid"))
+    storage, kind, vmid = call.path["storage"], call.values.get("content"), call.values.get("vmid")
+    rows = await call.vms.storages.content(storage, kind, vmid)
+    if "backup" in CONTENT[storage] and kind in (None, "backup"):
+        rows += [a.row() for a in archives.listing(call.vms.storages.dump, storage, vmid)]
     return [r for r in rows if _may_read(call, str(r["volid"]))]
 
 
@@ -97,6 +103,11 @@ async def volume(call: Call) -> Any:
     """One volume's size and form."""
     volid = _volid(call)
     call.vms.storages.path(volid)
+    if archive := archives.find(call.vms.storages, volid):
+        may_backup(call, archive)
+        row = archive.row()
+        return {"path": f"/var/lib/vz/dump/{archive.path.name}", "size": row["size"], "used": row["size"], "format": archive.form,
+                "notes": archive.notes, "protected": int(archive.protected)}  # fmt: skip
     if not _may_read(call, volid):
         call.who.need(f"/storage/{call.path['storage']}", "Datastore.Audit")
         call.who.need(f"/vms/{owner(volid)}", "VM.Config.Disk")
@@ -106,15 +117,44 @@ async def volume(call: Call) -> Any:
     return {"path": path, "size": await call.vms.storages.size(volid), "used": call.vms.storages.path(volid).stat().st_blocks * 512, "format": form}
 
 
+def may_backup(call: Call, archive: archives.Archive) -> None:
+    """Raise unless the caller may use this backup."""
+    if not call.who.may(f"/storage/{archive.storage}", "Datastore.Allocate"):
+        call.who.need(f"/storage/{archive.storage}", "Datastore.AllocateSpace")
+        call.who.need(f"/vms/{archive.vmid}", "VM.Backup")
+
+
+@route("PUT", CONTENTS + "/{volume}", {"notes": TEXT, "protected": boolean})
+async def annotate(call: Call) -> Any:
+    """Write on a backup, or protect it."""
+    archive = archives.find(call.vms.storages, _volid(call))
+    if archive is None:
+        raise failed(f"only backups support attribute '{next(iter(call.values), 'notes')}'")
+    may_backup(call, archive)
+    if "notes" in call.values:
+        archive.set_notes(call.values["notes"])
+    if "protected" in call.values:
+        archive.protect(bool(call.values["protected"]))
+
+
 @route("DELETE", CONTENTS + "/{volume}", {"delay": integer(1, 30)})
 async def free(call: Call) -> Any:
     """Remove a volume, as a task."""
     volid = _volid(call)
     name, vmid = volid.partition(":")[2], owner(volid)
     call.vms.storages.path(volid)
-    call.who.need(f"/storage/{call.path['storage']}", "Datastore.Allocate")
+    archive = archives.find(call.vms.storages, volid)
+    if archive:
+        call.who.need(f"/storage/{archive.storage}", "Datastore.AllocateSpace")
+        call.who.need(f"/vms/{archive.vmid}", "VM.Backup")
+    else:
+        call.who.need(f"/storage/{call.path['storage']}", "Datastore.Allocate")
 
     async def work(task: Task) -> None:
+        if archive:
+            archive.remove()
+            task.say(f"Removed volume '{volid}'")
+            return
         if not call.vms.storages.path(volid).exists():
             raise failed(f"volume '{volid}' does not exist")
         if await call.vms.storages.clones(volid):

@@ -200,6 +200,7 @@ async def serve(vms: Vms, tokens: Tokens, host: str, port: int, cert: Path, key:
     """Serve until cancelled."""
     from lab.pve import (  # noqa: F401 (they declare the calls)
         routes_agent,
+        routes_backup,
         routes_cluster,
         routes_copies,
         routes_node,

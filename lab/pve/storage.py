@@ -133,7 +133,7 @@ class Storages:
         return [v for v in others if (await self.info(v))[1] == base]
 
     async def content(self, storage: str, kind: str | None = None, vmid: int | None = None) -> list[dict[str, object]]:
-        """The volumes of a storage."""
+        """The volumes of a storage, but for backups (`lab.pve.archives`)."""
         found: list[dict[str, object]] = []
         if self.check(storage) == "local-lvm":
             for path in sorted((self.folder / storage).glob("*.qcow2")):
@@ -144,10 +144,17 @@ class Storages:
                 found.append(row | ({"parent": base} if base else {}))
         else:
             for content, folder in _FOLDERS.items():
+                if content == "backup":
+                    continue
                 for path in sorted((self.folder / storage / folder).iterdir()):
                     found.append({"volid": f"{storage}:{content}/{path.name}", "content": content, "format": path.suffix[1:],
                                   "size": path.stat().st_size, "ctime": int(path.stat().st_ctime)})  # fmt: skip
         return [v for v in found if (kind is None or v["content"] == kind) and (vmid is None or v.get("vmid") == vmid)]
+
+    @property
+    def dump(self) -> Path:
+        """Where backups are."""
+        return self.folder / "local" / _FOLDERS["backup"]
 
     def status(self, storage: str) -> dict[str, object]:
         """How full a storage is: the figures of the disk it is on."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.pve import boot
+from lab.pve import archives, boot
 from lab.pve.config import ConfigFiles, VmConfig
 from lab.pve.errors import ApiError, failed
 from lab.pve.machine import Machine
@@ -43,9 +43,10 @@ class Vms:
         self._clean_up()
 
     def _clean_up(self) -> None:
-        """After a stand-in that was killed: VMs half made are removed, the others' locks taken off."""
+        """After a stand-in that was killed: VMs and backups half made are removed, the others' locks taken off."""
         if not self.tasks.interrupted:
             return
+        archives.clear(self.storages.dump)
         for vmid in self.files.ids():
             config = self.files.read(vmid)
             if config.current.get("lock") in ("create", "clone"):

@@ -171,10 +171,13 @@ def test_rights_are_looked_at_before_parameters(lab: TestLab) -> None:
     assert error.status_code == 403 and error.content.startswith("Permission check failed (/vms/100, VM.Config.Disk|VM.Config.CDROM|")
 
 
-def test_the_bootstraps_token_may_add_disks_and_no_more(lab: TestLab) -> None:
+def test_the_products_token_may_add_disks_and_back_up_and_no_more(lab: TestLab) -> None:
     bootstrap = client(lab, "PVE_BOOTSTRAP")
-    assert bootstrap.access.permissions.get() == {"/vms/100": {"VM.Audit": 1, "VM.Config.Disk": 1, "VM.Snapshot": 1}, "/nodes/pve": {"Sys.Audit": 1},
-                                                  "/storage/local-lvm": {"Datastore.Audit": 1, "Datastore.AllocateSpace": 1}}  # fmt: skip
+    restored = ("VM.Allocate", "VM.Audit", "VM.Config.Network", "VM.Config.Options", "VM.Monitor", "VM.PowerMgmt")
+    space = {"Datastore.Audit": 1, "Datastore.AllocateSpace": 1}
+    assert bootstrap.access.permissions.get() == {
+        "/vms/100": {"VM.Audit": 1, "VM.Backup": 1, "VM.Config.Disk": 1, "VM.Snapshot": 1}, "/nodes/pve": {"Sys.Audit": 1},
+        "/storage/local-lvm": space, "/storage/local": space, "/vms/110": dict.fromkeys(restored, 1), "/sdn/zones/localnetwork/vmbr0": {"SDN.Use": 1}}  # fmt: skip
     vm = bootstrap.nodes("pve").qemu(100)
     assert vm.config.get()["name"] == "datalake"
     for params, privilege in (({"memory": 4096}, "VM.Config.Memory"), ({"cores": 4}, "VM.Config.CPU"), ({"name": "mine"}, "VM.Config.Options"),
@@ -182,13 +185,14 @@ def test_the_bootstraps_token_may_add_disks_and_no_more(lab: TestLab) -> None:
                               ({"ide2": "none,media=cdrom"}, "VM.Config.CDROM")):  # fmt: skip
         error = refused(vm.config.set, **params)
         assert (error.status_code, error.content) == (403, f"Permission check failed (/vms/100, {privilege})")
-    assert refused(vm.config.set, scsi9="local:1").content == "Permission check failed (/storage/local, Datastore.AllocateSpace)"
+    assert refused(vm.config.set, scsi9="other:1").content == "Permission check failed (/storage/other, Datastore.AllocateSpace)"
     assert refused(vm.config.set, args="-s").content == "only root can set 'args' config"
     assert refused(vm.config.set, cores=1, skiplock=1).errors == {"skiplock": "Only root may use this option."}
 
 
 def test_permissions_of_a_path_and_of_another(lab: TestLab, api: proxmoxer.ProxmoxAPI) -> None:
     assert api.access.permissions.get()["/vms"]["VM.Allocate"] == 1
-    assert client(lab, "PVE_BOOTSTRAP").access.permissions.get(path="/vms/100") == {"/vms/100": {"VM.Audit": 1, "VM.Config.Disk": 1, "VM.Snapshot": 1}}
+    assert client(lab, "PVE_BOOTSTRAP").access.permissions.get(path="/vms/100") == {
+        "/vms/100": {"VM.Audit": 1, "VM.Backup": 1, "VM.Config.Disk": 1, "VM.Snapshot": 1}}  # fmt: skip
     assert api.access.permissions.get(userid=lab["PVE_NOPRIV_TOKEN_ID"]) == {}
     assert refused(client(lab, "PVE_NOPRIV").access.permissions.get, userid=lab["PVE_TOKEN_ID"]).status_code == 403
