@@ -58,10 +58,20 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    from include.lake.units import Percent
+
+    try:
+        return Percent.parse(text.rstrip("% ") + " %")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="./lake", description="A data lake that builds, checks and runs itself.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from include.commands import backup as b
     from include.commands import lake as c
     from include.commands import rotate as r
     from include.commands import upgrade as u
@@ -88,6 +98,23 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("what", choices=("keys", "root"), help="keys: a user's pair, in two phases; root: MinIO's root credentials, to those of the connection")
     change.add_argument("--user", default="", help="whose pair (the Spark jobs' user when it is left out)")
     change.add_argument("--wait", metavar="SECONDS", type=_seconds, help="how long to wait until no pod uses the old key (300)")
+    save = add("backup", b.backup, "back the lake's VM up, its data disk included")
+    save.add_argument(
+        "--mode",
+        choices=("snapshot", "suspend", "stop"),
+        default="snapshot",
+        help="hold the disks still while the VM runs (snapshot), or suspend or stop it for a moment",
+    )
+    save.add_argument("--list", action="store_true", help="only list the backups of the lake's VM")
+    back = add("restore", b.restore, "bring a backup back as another VM at another address, beside the original")
+    back.add_argument("--vmid", type=int, required=True, help="the new VM's id, which must be free")
+    back.add_argument("--address", required=True, help="the new VM's address, as 192.0.2.30/24; or dhcp")
+    back.add_argument("--backup", metavar="VOLID", default="", help="which backup (Homelake's newest when it is left out)")
+    back.add_argument("--verify", action="store_true", help="compare every object version with the original's, byte for byte")
+    back.add_argument("--sample", metavar="PERCENT", type=_share, default=1.0, help="compare the bodies of only so many of them, as 5%%")
+    down = add("remove", r.take_down, "take down what Homelake made; the data stay unless they are named")
+    down.add_argument("--data", metavar="RESOURCE", action="append", default=[], help="delete these data as well: bucket/NAME, filesystem/SLOT or vm-disk/VMID/SLOT")
+    down.add_argument("--yes", metavar="NAME", help="do not ask; NAME is the lake's name")
     add("status", c.status, "say in one line for each resource how it stands")
     add("usage", say_usage, "say how full buckets and volume are").add_argument("--forecast", action="store_true",
         help="also how fast they grow and when they are full, from the history that lake_governance keeps in Airflow")  # fmt: skip

@@ -92,10 +92,19 @@ def proxmox(lake: Lake, clients: Clients) -> Iterator[Step]:
             raise
         yield site.storage(disk.storage, status, disk.size, _allocated(lake, clients))
 
+    def backups() -> Iterator[Finding]:
+        token, place = clients.connections("proxmox").login, lake.spec.backup.storage
+        held = {path: set(get("access/permissions", path=path).get(path) or ()) for path in (f"/vms/{vm.vmid}", f"/storage/{place}")}
+        content = ""
+        if held[f"/storage/{place}"].intersection(site.STORAGE_PRIVILEGES):
+            content = str(get(f"nodes/{vm.node}/storage/{place}/status").get("content", ""))
+        yield from site.backups(token, vm.vmid, place, held, content, scheduled=lake.spec.backup.schedule is not None)
+
     yield "proxmox", connection
     yield "proxmox/privileges of the token", privileges
     yield f"proxmox/VM {vm.vmid}", guest
     yield f"proxmox/storage {disk.storage}", storage
+    yield "proxmox/backups", backups
 
 
 def _allocated(lake: Lake, clients: Clients) -> Size:

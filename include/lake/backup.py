@@ -9,7 +9,6 @@ from include.lake.errors import LakeError, Refused
 from include.lake.spec import LakeSpec
 from include.lake.units import Size
 
-MODES = ("snapshot", "suspend", "stop")
 Say = Callable[[str], None]
 _NOTES = re.compile(r"Homelake: lake ([^\s,]+), declaration (\w+)")
 

@@ -9,6 +9,8 @@ from include.lake.units import Size
 
 VM_PRIVILEGES = ("VM.Audit", "VM.Config.Disk", "VM.Snapshot")
 STORAGE_PRIVILEGES = ("Datastore.AllocateSpace", "Datastore.Audit")
+BACKUP_PRIVILEGES = ("VM.Backup",)  # on the VM, beside the others; asked for only where backups are scheduled
+_RESTORED = ("VM.Allocate", "VM.Audit", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt")
 HOTPLUG = "network,disk,usb"  # Proxmox VE's default, which `1` stands for
 SINGLE = "virtio-scsi-single"
 _THICK = ("lvm", "iscsi", "iscsidirect")  # storages that give a volume all of its space at once
@@ -41,23 +43,45 @@ def _found(what: str, error: LakeError) -> Finding:
 # Proxmox VE
 
 
-def privileges(token: str, path: str, needed: Sequence[str], held: Collection[str]) -> Finding:
+def privileges(token: str, path: str, needed: Sequence[str], held: Collection[str], role: str = "") -> Finding:
     """Whether a token may do at a path what Homelake does there; the remedy is the lines that give it."""
     missing = [p for p in needed if p not in held]
-    return Finding(f"privileges of {token} on {path}", f"it lacks {', '.join(missing)}" if missing else "", grant(token, path, needed))
+    return Finding(f"privileges of {token} on {path}", f"it lacks {', '.join(missing)}" if missing else "", grant(token, path, needed, role))
 
 
-def grant(token: str, path: str, needed: Sequence[str]) -> str:
+def grant(token: str, path: str, needed: Sequence[str], role: str = "") -> str:
     """The `pveum` lines that give a token these privileges at a path.
 
     The role has all that is needed there, not only what is missing: an entry at a path replaces what is inherited from
     above. User and token both get it, since a token with privilege separation has no more than its user.
     """
-    role, listed = "Homelake" + path.split("/")[1].rstrip("s").title(), " ".join(needed)
+    role, listed = role or "Homelake" + path.split("/")[1].rstrip("s").title(), " ".join(needed)
     user = token.partition("!")[0]
     return (f"Run as root on a Proxmox VE node:\n"
             f"  pveum role add {role} --privs '{listed}' || pveum role modify {role} --privs '{listed}'\n"
             f"  pveum acl modify {path} --roles {role} --users '{user}' --tokens '{token}'")  # fmt: skip
+
+
+def backups(token: str, vmid: int, storage: str, held: Mapping[str, Collection[str]], content: str, *, scheduled: bool) -> list[Finding]:
+    """Whether the token may back the VM up, and the storage takes backups; no problem where none are scheduled. `held`: privileges by path."""
+    vm, place = f"/vms/{vmid}", f"/storage/{storage}"
+    found = [privileges(token, vm, (*VM_PRIVILEGES, *BACKUP_PRIVILEGES), held[vm]), privileges(token, place, STORAGE_PRIVILEGES, held[place])]
+    if not any(f.problem for f in found):
+        takes = "backup" in content.split(",")
+        return [Finding(f"backups to storage {storage}", "" if takes else "it does not take backups",
+                        f"Run on the node: pvesm set {storage} --content {content},backup\n  Or set backup.storage in include/lake.yaml to another")]  # fmt: skip
+    if scheduled:
+        return [f for f in found if f.problem]
+    lacking = "; ".join(f"on {place}: {f.problem}" for f, place in zip(found, (vm, place), strict=True) if f.problem)
+    return [Finding(f"backups: none are scheduled; the token may not make any ({lacking})")]
+
+
+def restore_privileges(vmid: int, storage: str, archived: Mapping[str, str], version: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What a restore needs, by path: the role's name and the privileges. Before Proxmox VE 9 the guest's agent was the monitor's."""
+    agent = "VM.GuestAgent.Unrestricted" if int(version.split(".")[0]) >= 9 else "VM.Monitor"
+    bridges = {part.partition("=")[2] for key, value in archived.items() if key.startswith("net") for part in value.split(",") if part.startswith("bridge=")}
+    return {f"/vms/{vmid}": ("HomelakeRestored", (*_RESTORED, agent)), f"/storage/{storage}": ("", STORAGE_PRIVILEGES)} | {
+        f"/sdn/zones/localnetwork/{bridge}": ("HomelakeBridge", ("SDN.Use",)) for bridge in sorted(bridges)}  # fmt: skip
 
 
 def node(name: str, rows: Sequence[Mapping[str, Any]]) -> Finding:

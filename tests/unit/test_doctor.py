@@ -96,6 +96,35 @@ def test_the_storage(status: dict[str, Any], present: int, problem: str, what: s
     assert what in found.what
 
 
+VM, PLACE = "/vms/100", "/storage/local"
+ALL = {VM: {*site.VM_PRIVILEGES, "VM.Backup"}, PLACE: set(site.STORAGE_PRIVILEGES)}
+
+
+@pytest.mark.parametrize(("held", "content", "scheduled", "problem", "text"), [
+    (ALL, "backup,iso", True, "", "backups to storage local"),
+    (ALL, "backup,iso", False, "", "backups to storage local"),
+    (ALL, "iso", False, "it does not take backups", "pvesm set local --content iso,backup"),
+    (ALL | {VM: set(site.VM_PRIVILEGES)}, "backup", False, "", "none are scheduled; the token may not make any (on /vms/100: it lacks VM.Backup)"),
+    (ALL | {VM: set(site.VM_PRIVILEGES)}, "backup", True, "it lacks VM.Backup", f"--privs '{' '.join(site.VM_PRIVILEGES)} VM.Backup'"),
+    (ALL | {PLACE: {"Datastore.Audit"}}, "backup", True, "it lacks Datastore.AllocateSpace", "pveum acl modify /storage/local "),
+])  # fmt: skip
+def test_backups_are_asked_for_only_where_they_are_scheduled(held: dict[str, set[str]], content: str, scheduled: bool, problem: str, text: str) -> None:
+    (found,) = site.backups(TOKEN, 100, "local", held, content, scheduled=scheduled)
+    assert found.problem == problem
+    assert text in f"{found.what} {found.remedy}"
+
+
+def test_what_a_restore_needs_depends_on_the_version_and_has_roles_of_its_own() -> None:
+    archived = {"net0": "virtio=BC:24:11:00:00:10,bridge=vmbr7,firewall=1", "name": "bridge=no"}
+    needed = site.restore_privileges(110, "local-lvm", archived, "8.4.1")
+    assert set(needed) == {"/vms/110", "/storage/local-lvm", "/sdn/zones/localnetwork/vmbr7"}
+    role, privileges = needed["/vms/110"]
+    assert {"VM.Allocate", "VM.Config.Network", "VM.Monitor"} < set(privileges)
+    assert role == "HomelakeRestored", "the role on the lake's own VM is another"
+    assert "VM.GuestAgent.Unrestricted" in site.restore_privileges(110, "local-lvm", archived, "9.0.3")["/vms/110"][1]
+    assert "pveum role add HomelakeRestored " in site.privileges(TOKEN, "/vms/110", privileges, (), role).remedy
+
+
 def test_a_missing_program_comes_with_its_package() -> None:
     found = site.programs("debian", "vm", ["wipefs", "lsattr", "blkid"])
     assert found.problem == "missing: blkid, lsattr, wipefs"
@@ -227,6 +256,7 @@ class Proxmox(FakeProxmox):
             "/vms/100": dict.fromkeys(site.VM_PRIVILEGES, 1), "/storage/local-lvm": dict.fromkeys(site.STORAGE_PRIVILEGES, 1),
             "cluster/resources": [{"vmid": 100, "node": "pve", "type": "qemu", "status": "running"}],
             "nodes/pve/storage/local-lvm/status": {"type": "lvmthin", "avail": 900 * GIB, "total": 1000 * GIB},
+            "/storage/local": {}, "nodes/pve/storage/local/status": {"type": "dir", "content": "backup,iso"},
         }  # fmt: skip
         self.machine = {"scsihw": "virtio-scsi-single"}
 
