@@ -28,6 +28,6 @@ with DAG(
     },
 ) as dag:
     restore = RestoreOperator(task_id="restore", lake=lake, execution_timeout=timedelta(hours=24))
-    verify = ProveOperator(task_id="verify", lake=lake, restored=restore.output, execution_timeout=timedelta(hours=24))
+    verify = ProveOperator(task_id="verify", restored=restore.output, execution_timeout=timedelta(hours=24))
 
     chain(restore, verify)

@@ -59,10 +59,9 @@ def may_restore(lake: Lake, parts: Clients, vmid: int, archived: Mapping[str, st
         raise LakeError("restore", f"to VM {vmid}", "; ".join(f"{f.what}: {f.problem}" for f in lacking), "\n".join(f.remedy for f in lacking))
 
 
-def prove(lake: Lake, parts: Clients, restored: Mapping[str, Any], say: Say, share: float = 1.0) -> equal.Report:
+def prove(parts: Clients, restored: Mapping[str, Any], say: Say, share: float = 1.0) -> equal.Report:
     """Prove that a restored MinIO holds what the lake held when its backup began."""
     client = parts.backups
-    made = Keeping.of(lake.spec).choose(client, str(restored["backup"])).made
-    report = equal.prove(client.store(), client.store(str(restored["address"])), made, say, share)
+    report = equal.prove(client.store(), client.store(str(restored["address"])), int(restored["made"]), say, share)
     say(f"{restored['backup']} at {restored['address']}: {report}")
     return report

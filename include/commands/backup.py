@@ -40,7 +40,7 @@ def restore(args: argparse.Namespace) -> int:
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     try:
         done = restore_vm(lake, clients, args.vmid, args.address, args.backup, _say).as_dict()
-        report = prove(lake, clients, done, _say, args.sample) if args.verify else None
+        report = prove(clients, done, _say, args.sample) if args.verify else None
     finally:
         clients.close()
     if args.json:

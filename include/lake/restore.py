@@ -6,7 +6,7 @@ whose it is; so a run that was killed is taken up where it ended, and a VM that 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from include.lake.backup import Backup, Say
 from include.lake.errors import NotConverged, Refused
 from include.lake.guest_network import Guest, GuestClient
 
-_MARK = re.compile(r"Restored by Homelake: lake ([^\s,]+), VM (\d+), backup (\S+)(?:\s+Address: (\S+))?")
+_MARK = re.compile(r"Restored by Homelake: lake ([^\s,]+), VM (\d+), backup (\S+) of (\d+)(?:\s+Address: (\S+))?")
 _MAC = re.compile(r"(?:^|,)(?:[\w-]+)=([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?=,|$)")
 _ON = ("1", "on", "yes", "true")
 
@@ -61,35 +61,37 @@ class RestoreClient(GuestClient, Protocol):
 
 @dataclass(frozen=True)
 class Mark:
-    """What a restored VM's description says: whose backup it was made from, and (once it is done) where it answers."""
+    """What a restored VM's description says: whose backup of when it was made from, and (once it is done) where it answers."""
 
     lake: str
     original: int
     backup: str
+    made: int
     address: str = ""
 
     def __str__(self) -> str:
         done = f"\nAddress: {self.address}" if self.address else ""
-        return f"Restored by Homelake: lake {self.lake}, VM {self.original}, backup {self.backup}{done}"
+        return f"Restored by Homelake: lake {self.lake}, VM {self.original}, backup {self.backup} of {self.made}{done}"
 
     @classmethod
     def read(cls, description: str) -> "Mark | None":
         """The mark in a description."""
         match = _MARK.match(description)
-        return cls(match[1], int(match[2]), match[3], match[4] or "") if match else None
+        return cls(match[1], int(match[2]), match[3], int(match[4]), match[5] or "") if match else None
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored VM that answers."""
+    """A restored VM that answers. `made`: when its backup began, which may be pruned by now."""
 
     vmid: int
     address: str
     backup: str
+    made: int
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"vmid": self.vmid, "address": self.address, "backup": self.backup}
+        return {"vmid": self.vmid, "address": self.address, "backup": self.backup, "made": self.made}
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Restore:
         self._check()
         settings = self._there(client, backup, say)
         if settings is None:
-            settings = self._make(client, choose(backup).volid, say)
+            settings = self._make(client, choose(backup), say)
         mark = Mark.read(settings.get("description", ""))
         assert mark is not None
         if client.power_on(self.node, self.vmid):
@@ -126,8 +128,8 @@ class Restore:
         say(f"waiting for MinIO at {address}")
         client.wait_store(address)
         if mark.address != address:
-            client.change(self.node, self.vmid, {"description": str(Mark(mark.lake, mark.original, mark.backup, address))})
-        return Restored(self.vmid, address, mark.backup)
+            client.change(self.node, self.vmid, {"description": str(replace(mark, address=address))})
+        return Restored(self.vmid, address, mark.backup, mark.made)
 
     def _check(self) -> None:
         if self.vmid == self.original:
@@ -162,15 +164,15 @@ class Restore:
         say(f"VM {self.vmid} was restored from {mark.backup}: going on with it")
         return settings
 
-    def _make(self, client: RestoreClient, volid: str, say: Say) -> Mapping[str, str]:
-        archived = client.archived(self.node, volid)
+    def _make(self, client: RestoreClient, backup: Backup, say: Say) -> Mapping[str, str]:
+        volid, archived = backup.volid, client.archived(self.node, backup.volid)
         first_card(archived, self.original)
         if archived.get("agent", "0").split(",")[0].removeprefix("enabled=") not in _ON:
             raise Refused("restore", volid, "its VM has no guest agent, and without it its address cannot be changed before it is plugged in",
                           f"Install qemu-guest-agent in the lake's VM, run on its node: qm set {self.original} --agent 1, restart the VM, make a new backup")  # fmt: skip
         self._free(client)
         own = {"name": f"{archived.get('name', f'vm{self.original}')}-restored", "onboot": "0",
-               "description": str(Mark(self.lake, self.original, volid))}  # fmt: skip
+               "description": str(Mark(self.lake, self.original, volid, backup.made))}  # fmt: skip
         cards = {key: with_cable_out(value) for key, value in archived.items() if re.fullmatch(r"net\d+", key)}
         say(f"restoring {volid} to VM {self.vmid}")
         client.follow(self.node, client.start_restore(self.node, self.vmid, volid, self.storage, own | cards), say)

@@ -63,19 +63,18 @@ class RestoreOperator(LakeOperator):
 class ProveOperator(LakeOperator):
     """Prove that a restored lake holds every object version of the time of its backup, byte for byte. Skipped when the param `verify` is off.
 
-    :param lake: the lake as declared.
     :param restored: what RestoreOperator returned (templated).
     """
 
     template_fields = ("restored",)
 
-    def __init__(self, *, lake: Lake, restored: Any, **kwargs: Any) -> None:
+    def __init__(self, *, restored: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._lake, self.restored = lake, restored
+        self.restored = restored
 
     def work(self, context: Any, parts: Clients) -> dict[str, Any]:
         """Returns how much was compared."""
         params = context["params"]
         if not params["verify"]:
             raise AirflowSkipException("nothing is compared: the param verify is off")
-        return prove(self._lake, parts, self.restored, self.log.info, params["sample"] / 100).as_dict()
+        return prove(parts, self.restored, self.log.info, params["sample"] / 100).as_dict()

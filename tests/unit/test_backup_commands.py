@@ -137,8 +137,8 @@ def test_the_tasks_of_the_dags(parts: Parts) -> None:
     assert operators.PruneBackupsOperator(task_id="prune", lake=LAKE).work(context(), parts) == []  # type: ignore[arg-type]
     wanted = context(vmid=110, address="10.0.0.30/24", backup=None, verify=True, sample=100)
     done = operators.RestoreOperator(task_id="restore", lake=LAKE).work(wanted, parts)  # type: ignore[arg-type]
-    assert done == {"vmid": 110, "address": "10.0.0.30", "backup": made["backup"]}
-    prove = operators.ProveOperator(task_id="verify", lake=LAKE, restored=done)
+    assert done == {"vmid": 110, "address": "10.0.0.30", "backup": made["backup"], "made": made["made"]}
+    prove = operators.ProveOperator(task_id="verify", restored=done)
     assert prove.work(wanted, parts)["bodies"] == 1  # type: ignore[arg-type]
     with pytest.raises(AirflowSkipException):
         prove.work(context(verify=False, sample=100), parts)  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ def test_the_tasks_of_the_dags(parts: Parts) -> None:
             operators.RestoreOperator(task_id="again", lake=LAKE).work({"params": wanted["params"] | {name: value}}, parts)  # type: ignore[arg-type]
 
 
-def test_a_backup_of_another_storage_can_be_proven(parts: Parts) -> None:
-    volid = parts.backups.keep(100, "nas", 50, "nightly")
-    report = restored.prove(LAKE, parts, {"backup": volid, "address": "10.0.0.30"}, lambda line: None)  # type: ignore[arg-type]
+def test_a_backup_that_was_pruned_since_can_still_be_proven(parts: Parts) -> None:
+    report = restored.prove(parts, {"backup": "local:backup/gone", "made": 50, "address": "10.0.0.30"}, lambda line: None)  # type: ignore[arg-type]
     assert report.versions == 1
+    assert restored.prove(parts, {"backup": "local:backup/gone", "made": 10, "address": "10.0.0.30"}, print).versions == 0  # type: ignore[arg-type]

@@ -52,11 +52,11 @@ def test_a_kill_at_every_call_leaves_what_the_next_run_completes(job: Restore, c
         assert not unplugged(vm.settings["net0"])
         answer = "10.0.0.30" if job.address else fake.network(110)[0]
         assert fake.network(110) == [answer] != fake.network(100)
-        assert Mark.read(vm.settings["description"]) == Mark("homelake", 100, next(iter(fake.kept)), answer)
+        assert Mark.read(vm.settings["description"]) == Mark("homelake", 100, next(iter(fake.kept)), 1, answer)
         assert (vm.settings["name"], vm.settings["onboot"], vm.settings["memory"]) == ("datalake-restored", "0", "2048")
         assert vm.mac != fake.vms[100].mac
         before = len(fake.writes)
-        assert run(fake, job) == Restored(110, answer, next(iter(fake.kept)))
+        assert run(fake, job) == Restored(110, answer, next(iter(fake.kept)), 1)
         assert fake.writes[before:] == [], "a second run wrote"
         fakes.append(fake)
 
@@ -74,7 +74,7 @@ def test_gateway_and_name_servers_stay() -> None:
 def test_a_killed_restore_task_is_followed() -> None:
     fake, said = site(), list[str]()
     fake.start_restore(NODE, 110, next(iter(fake.kept)), "local-lvm",
-                       {"description": str(Mark("homelake", 100, next(iter(fake.kept)))), "net0": "virtio,bridge=vmbr0,link_down=1"})  # fmt: skip
+                       {"description": str(Mark("homelake", 100, next(iter(fake.kept)), 1)), "net0": "virtio,bridge=vmbr0,link_down=1"})  # fmt: skip
     JOB.run(fake, lambda volid: KEEPING.choose(fake, volid), "", said.append)
     assert "VM 110 is being restored already" in said[0]
     assert len(fake.tasks) == 1
@@ -111,7 +111,7 @@ def someones(fake: FakeBackups) -> None:
 
 def anothers(fake: FakeBackups) -> None:
     someones(fake)
-    fake.vms[110].settings["description"] = "Restored by Homelake: lake other, VM 100, backup local:backup/x"
+    fake.vms[110].settings["description"] = "Restored by Homelake: lake other, VM 100, backup local:backup/x of 1"
 
 
 def hidden(fake: FakeBackups) -> None:
@@ -223,7 +223,7 @@ def test_cards() -> None:
 
 
 def test_a_mark_is_read_as_it_was_written() -> None:
-    for mark in (Mark("homelake", 100, "local:backup/x.vma.zst"), Mark("homelake", 100, "local:backup/x.vma.zst", "10.0.0.30")):
+    for mark in (Mark("homelake", 100, "local:backup/x.vma.zst", 17), Mark("homelake", 100, "local:backup/x.vma.zst", 17, "10.0.0.30")):
         assert Mark.read(str(mark)) == mark
         assert Mark.read(f"{mark}\n") == mark
     assert Mark.read("mine") is None
