@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.lake.units import Seconds, Size
+from include.lake.units import Seconds, Size, human
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
 
@@ -60,3 +60,12 @@ def test_what_is_no_size_is_refused_with_an_example(text: object) -> None:
 def test_more_than_a_disk_can_be_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="too large"):
         Size.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1023, "1023 B"), (1024, "1 KiB"), (1500, "1.46 KiB"), (2**30, "1 GiB"), (1234567890, "1.15 GiB"), (-(2**21), "-2 MiB"),
+     (1023 * 2**40, "1023 TiB"), (2**60, "1024 PiB"), (0.5, "0.5 B")],
+)  # fmt: skip
+def test_a_number_of_bytes_for_people_has_three_digits(size: float, text: str) -> None:
+    assert human(size) == text
