@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     from include.commands import lake as c
     from include.commands import rotate as r
     from include.commands import upgrade as u
+    from include.commands.remove import take_down
     from include.commands.usage import usage as say_usage
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--backup", metavar="VOLID", default="", help="which backup (Homelake's newest when it is left out)")
     back.add_argument("--verify", action="store_true", help="compare every object version with the original's, byte for byte")
     back.add_argument("--sample", metavar="PERCENT", type=_share, default=1.0, help="compare the bodies of only so many of them, as 5%%")
-    down = add("remove", r.take_down, "take down what Homelake made; the data stay unless they are named")
+    down = add("remove", take_down, "take down what Homelake made; the data stay unless they are named")
     down.add_argument("--data", metavar="RESOURCE", action="append", default=[], help="delete these data as well: bucket/NAME, filesystem/SLOT or vm-disk/VMID/SLOT")
     down.add_argument("--yes", metavar="NAME", help="do not ask; NAME is the lake's name")
     add("status", c.status, "say in one line for each resource how it stands")
