@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from include.lake.equal import Version
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.bucket import Expiry, Retention
 from include.lake.resources.filesystem import FilesystemState
@@ -28,10 +29,13 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "service": lambda c: c.service(NAME, 9999),
         "volume": lambda c: c.volume("/mnt/contract-nowhere"),
         "note": lambda c: c.note(NAME),
+        "made_account": lambda c: c.made_account(NAME),
+        "made_program": lambda c: c.made_program(NAME),
     },
     "minio": {
         "bucket": lambda c: c.bucket(NAME),
         "capacity": lambda c: c.capacity(),
+        "locked_object": lambda c: c.locked_object(NAME),
         "policy": lambda c: c.policy(NAME),
         "user": lambda c: c.user(NAME),
         "owner": lambda c: c.owner(PAIR.access_key),
@@ -45,16 +49,35 @@ READING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "namespace": lambda c: c.namespace(NAME),
         "service_account": lambda c: c.service_account(NAME, NAME),
         "secret": lambda c: c.secret(NAME, NAME),
+        "made_secret": lambda c: c.made_secret(NAME, NAME),
+        "strangers": lambda c: c.strangers(NAME, NAME),
+        "guests": lambda c: c.guests(NAME),
         "written": lambda c: c.written(NAME, NAME, "a"),
         "clock": lambda c: c.clock(NAME),
         "pods_with": lambda c: c.pods_with(NAME, NAME),
     },
+}
+VOLID = "local:backup/vzdump-qemu-100-2026_01_01-00_00_00.vma.zst"
+READING["backups"] = {
+    "backups": lambda c: c.backups(*AT[:1], "local", 100),
+    "running": lambda c: c.running(*AT[:2], "vzdump"),
+    "follow": lambda c: c.follow("pve", "UPID:pve:00000001:00000001:00000001:vzdump:100:a@b!c:", print),
+    "taken": lambda c: c.taken(100),
+    "settings": lambda c: c.settings(*AT[:2]),
+    "archived": lambda c: c.archived("pve", VOLID),
+    "read": lambda c: c.read(*AT[:2], "/etc/hostname"),
+}
+READING["versions"] = {
+    "bucket_names": lambda c: c.bucket_names(),
+    "versions": lambda c: list(c.versions(NAME)),
+    "digest": lambda c: c.digest(Version(NAME, NAME, "null", False, 0, 1)),
 }
 WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
     "proxmox": {
         "add_disk": lambda c: c.add_disk(*AT, VmDiskState("local-lvm", GIB)),
         "set_flags": lambda c: c.set_flags(*AT, {"ssd": True}),
         "grow": lambda c: c.grow(*AT, GIB),
+        "remove_disk": lambda c: c.remove_disk(*AT),
         "take_snapshot": lambda c: c.take_snapshot(*AT[:2], NAME, ""),
     },
     "host": {
@@ -64,6 +87,13 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "give_data": lambda c: c.give_data(NAME, "/mnt/contract-nowhere"),
         "switch": lambda c: c.switch(NAME, "0" * 64),
         "restart": lambda c: c.restart(NAME),
+        "erase_filesystem": lambda c: c.erase_filesystem("/dev/contract-nothing", ""),
+        "unmount": lambda c: c.unmount("/mnt/contract-nowhere"),
+        "remove_directory": lambda c: c.remove_directory("/mnt/contract-nowhere"),
+        "remove_entry": lambda c: c.remove_entry("/mnt/contract-nowhere"),
+        "remove_account": lambda c: c.remove_account(NAME),
+        "remove_program": lambda c: c.remove_program(NAME),
+        "remove_service": lambda c: c.remove_service(NAME),
         "write_note": lambda c: c.write_note(NAME, "text"),
         "wait_serving": lambda c: c.wait_serving(NAME, 9999),
     },
@@ -78,6 +108,9 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "enable_user": lambda c: c.enable_user(NAME),
         "hold": lambda c: c.hold(NAME, frozenset({NAME})),
         "put_access_key": lambda c: c.put_access_key(NAME, PAIR, new=True),
+        "remove_bucket": lambda c: c.remove_bucket(NAME),
+        "remove_policy": lambda c: c.remove_policy(NAME),
+        "remove_user": lambda c: c.remove_user(NAME),
         "remove_access_key": lambda c: c.remove_access_key(PAIR.access_key),
     },
     "kubernetes": {
@@ -86,9 +119,23 @@ WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
         "put_role": lambda c: c.put_role(NAME, NAME, frozenset({"get pods"})),
         "bind": lambda c: c.bind(NAME, NAME),
         "write_secret": lambda c: c.write_secret(NAME, NAME, {"a": Secret("1")}),
+        "remove_secret": lambda c: c.remove_secret(NAME, NAME),
+        "remove_service_account": lambda c: c.remove_service_account(NAME, NAME),
+        "remove_namespace": lambda c: c.remove_namespace(NAME),
         "patch_secret": lambda c: c.patch_secret(NAME, NAME, {"a": Secret("1")}),
     },
 }
+
+WRITING["backups"] = {
+    "start_backup": lambda c: c.start_backup(*AT[:2], "local", "snapshot", ""),
+    "remove_backup": lambda c: c.remove_backup("pve", VOLID),
+    "start_restore": lambda c: c.start_restore(*AT[:2], VOLID, "local-lvm", {}),
+    "change": lambda c: c.change(*AT[:2], {"name": NAME}),
+    "power_on": lambda c: c.power_on(*AT[:2]),
+    "run": lambda c: c.run(*AT[:2], "true"),
+    "write": lambda c: c.write(*AT[:2], "/tmp/contract-nothing", ""),
+}
+WRITING["versions"] = {}
 
 
 def told(call: Callable[[], Any], *, retry: bool | None = None) -> LakeError:

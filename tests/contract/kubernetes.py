@@ -6,6 +6,7 @@ from uuid import uuid4
 from kubernetes.client import ApiException
 
 from include.lake.resources.namespace import NamespaceState
+from include.lake.resources.service_account import ServiceAccountState
 from include.lake.secret import Secret
 from tests.contract.real import Parts
 from tests.fakes.kubernetes import FakeKubernetes
@@ -28,8 +29,20 @@ class Fake:
         """Bind the account by hand to another role than its own."""
         self.client.accounts[self.namespace, name] = type(self.client.accounts[self.namespace, name])(True, frozenset(), False)
 
+    def make_by_hand(self, *kinds: str) -> None:
+        """Make a namespace, or in it a role, an account or a config map, by hand."""
+        self.client.foreign.update(kinds)
+        for kind in kinds:
+            if kind == "namespace":
+                self.client.namespaces[self.namespace] = NamespaceState()
+            elif kind == "config map":
+                self.client.others[self.namespace] = ["configmap mine"]
+            else:
+                self.client.accounts[self.namespace, "mine"] = ServiceAccountState("account" in kinds, frozenset({"get pods"}), bound=False)
+
     def put_secret(self, name: str, values: dict[str, str]) -> None:
         """Make a secret by hand."""
+        self.client.foreign.add("secret")
         self.client.secrets[self.namespace, name] = {k: Secret(v) for k, v in values.items()}
 
 
@@ -68,6 +81,18 @@ class Real:
         self.rbac.create_namespaced_role_binding(self.namespace, {
             "metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}]})  # fmt: skip
+
+    def make_by_hand(self, *kinds: str) -> None:
+        meta = {"metadata": {"name": "mine"}}
+        for kind in kinds:
+            if kind == "namespace":
+                self.core.create_namespace({"metadata": {"name": self.namespace}})
+            elif kind == "config map":
+                self.core.create_namespaced_config_map(self.namespace, meta)
+            elif kind == "account":
+                self.core.create_namespaced_service_account(self.namespace, meta)
+            else:
+                self.rbac.create_namespaced_role(self.namespace, meta | {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]})
 
     def put_secret(self, name: str, values: dict[str, str]) -> None:
         self.core.create_namespaced_secret(self.namespace, {"metadata": {"name": name}, "stringData": values})

@@ -1,12 +1,21 @@
 """The rigs of MinIO's suites: the fake, and the lake's own server with things under a name that nobody else has."""
 
+import io
+import json
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from minio import MinioAdmin
+from minio.commonconfig import GOVERNANCE
 from minio.credentials import StaticProvider
-from minio.error import MinioAdminException, S3Error
+from minio.crypto import encrypt
+from minio.deleteobjects import DeleteObject
+from minio.error import MinioAdminException
+from minio.minioadmin import _COMMAND
+from minio.retention import Retention
 
+from include.lake.errors import LakeError
 from include.lake.resources.keypair import Pair
 from include.lake.secret import Secret
 from tests.contract.real import Parts
@@ -24,6 +33,21 @@ class Fake:
 
     def close(self) -> None:
         pass
+
+    def write(self, key: str, versions: int, lock: str = "") -> None:
+        """Write an object, so many times; with `lock` the last is kept by `retention` or a `legal hold`."""
+        self.client.versions.setdefault(self.name, []).extend([(key, 4)] * versions)
+        if lock:
+            self.client.locked[self.name] = f"{key}: {'governance until 2999-01-01' if lock == 'retention' else lock}"
+
+    def unlock(self, key: str) -> None:
+        """Take the object's lock away."""
+        del self.client.locked[self.name]
+
+    def add_key_by_hand(self) -> None:
+        """Make an access key of the user past Homelake."""
+        self.client.access_keys["BYHAND"] = (self.name, Pair("BYHAND", Secret("a-secret-of-enough")))
+        self.client.foreign_keys.add("BYHAND")
 
     def disable_user(self) -> None:
         """Switch the user off by hand."""
@@ -46,8 +70,8 @@ class Real:
 
     def clear(self) -> None:
         if self.name:
-            with suppress(S3Error):
-                self.client.s3().remove_bucket(self.name)
+            with suppress(LakeError):
+                self.client.remove_bucket(self.name)
             for remove in (self.admin.user_remove, self.admin.policy_remove):  # a user's access keys go with it
                 with suppress(MinioAdminException):
                     remove(self.name)
@@ -56,6 +80,24 @@ class Real:
 
     def close(self) -> None:
         pass
+
+    def write(self, key: str, versions: int, lock: str = "") -> None:
+        s3 = self.client.s3()
+        for number in range(versions):
+            last = bool(lock) and number == versions - 1
+            until = Retention(GOVERNANCE, datetime.now(UTC) + timedelta(days=1)) if last and lock == "retention" else None
+            s3.put_object(self.name, key, io.BytesIO(b"text"), 4, retention=until, legal_hold=last and lock == "legal hold")
+
+    def unlock(self, key: str) -> None:
+        s3 = self.client.s3()
+        version = next(v for v in s3.list_objects(self.name, prefix=key, include_version=True) if str(v.is_latest).lower() == "true").version_id
+        s3.disable_object_legal_hold(self.name, key, version)
+        list(s3.remove_objects(self.name, [DeleteObject(key, version)], bypass_governance_mode=True))
+
+    def add_key_by_hand(self) -> None:
+        key = f"BYHAND{uuid4().hex[:8].upper()}"
+        body = json.dumps({"targetUser": self.name, "status": "enabled", "accessKey": key, "secretKey": uuid4().hex, "name": "mine"}).encode()
+        self.admin._url_open(method="PUT", command=_COMMAND.SERVICE_ACCOUNT_ADD, body=encrypt(body, self.admin._provider.retrieve().secret_key))
 
     def disable_user(self) -> None:
         self.admin.user_disable(self.name)

@@ -28,6 +28,7 @@ class Fake:
     def put(self, state: AccountState) -> None:
         """Make the account by hand."""
         self.client.accounts[NAME] = state
+        self.client.foreign.add("account")
         self.client.owners[TARGET] = NAME if state.owns_data else "root"
 
     def mounted(self, now: bool) -> None:
@@ -108,3 +109,17 @@ def test_an_ordinary_account_is_refused(rig: Rig) -> None:
     assert look(rig) == replace(OWNER, system=False)
     with pytest.raises(Refused):
         ensure(RESOURCE, rig.client)
+
+
+def test_an_account_goes_when_homelake_added_it(rig: Rig) -> None:
+    gone = Account(NAME, TARGET, f"mount{TARGET}", None)
+    assert not ensure(gone, rig.client).plan
+    ensure(RESOURCE, rig.client)
+    assert rig.client.made_account(NAME)
+    assert ensure(gone, rig.client).applied
+    assert look(rig) is None
+    rig.client.remove_account(NAME)  # once more: no error
+    rig.put(OWNER)
+    with pytest.raises(Refused, match="Homelake did not add it"):
+        ensure(gone, rig.client)
+    assert look(rig) == OWNER

@@ -150,3 +150,19 @@ def test_the_wrong_program_is_refused_and_the_right_one_stays(rig: Rig) -> None:
     assert rig.client.installed(NAME) == one.sha256
     with pytest.raises(LakeError, match="never staged"):
         rig.client.try_out(NAME, rig.programs["enterprise"].sha256)
+
+
+def test_programs_go_unless_one_was_put_there_by_hand(rig: Rig) -> None:
+    one, two, gone = rig.programs["one"], rig.programs["two"], Binary(NAME, rig.programs["one"].source, None)
+    assert not ensure(gone, rig.client).plan
+    rig.put_by_hand(one)
+    assert not rig.client.made_program(NAME)
+    with pytest.raises(Refused, match="put there by hand"):
+        ensure(gone, rig.client)
+    ensure(resource(two), rig.client)
+    assert rig.client.made_program(NAME)
+    assert ensure(gone, rig.client).applied
+    assert rig.client.installed(NAME) is None
+    with pytest.raises(LakeError, match="never staged"):
+        rig.client.try_out(NAME, one.sha256)
+    rig.client.remove_program(NAME)  # once more: no error

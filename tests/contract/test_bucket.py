@@ -109,3 +109,29 @@ def test_an_existing_bucket_gets_no_lock_and_a_locked_one_keeps_it(rig: Rig) -> 
     with pytest.raises(Refused):
         ensure(Bucket(rig.name, "service/minio", BucketState(True, True)), rig.client, force={f"bucket/{rig.name}"})
     assert rig.client.bucket(rig.name) == BucketState(False, False, None)
+
+
+@pytest.mark.parametrize("lock", ["retention", "legal hold"])
+def test_a_bucket_goes_with_every_version_and_not_while_one_is_locked(rig: Rig, lock: str) -> None:
+    gone = Bucket(rig.name, "service/minio", None)
+    with pytest.raises(LakeError):
+        rig.client.locked_object(rig.name)
+    rig.client.make_bucket(rig.name, object_lock=True)
+    rig.write("free/a b+ü", 2)
+    assert rig.client.locked_object(rig.name) is None
+    rig.write("locked", 2, lock)
+    found = rig.client.locked_object(rig.name)
+    assert found is not None
+    assert found.startswith(f"locked: {'governance until 2' if lock == 'retention' else lock}")
+    with pytest.raises(Refused, match="locked objects"):
+        ensure(gone, rig.client, force={gone.id})
+    with pytest.raises(LakeError):
+        rig.client.remove_bucket(rig.name)
+    assert rig.client.bucket(rig.name)
+    rig.unlock("locked")
+    with pytest.raises(Refused, match="every object and every version"):
+        ensure(gone, rig.client)
+    assert ensure(gone, rig.client, force={gone.id}).applied
+    assert rig.client.bucket(rig.name) is None
+    rig.client.remove_bucket(rig.name)  # once more: no error
+    assert not ensure(gone, rig.client).plan

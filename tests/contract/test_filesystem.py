@@ -189,3 +189,21 @@ def test_a_making_that_is_killed_leaves_nothing_or_what_was_begun(rig: Rig) -> N
     assert rig.killed() <= {"", MAKING, MADE.label}
     ensure(RESOURCE, rig.client)
     assert look(rig) == DeviceFacts(rig.path, ("ext4",), MADE)
+
+
+def test_it_is_erased_by_its_uuid_and_nothing_else_is(rig: Rig) -> None:
+    gone = Filesystem(SLOT, f"vm-disk/100/{SLOT}", None, UUID)
+    rig.carry("nothing")
+    assert not ensure(gone, rig.client).plan
+    rig.client.erase_filesystem(rig.path, UUID)  # nothing to erase: no error
+    rig.carry("another filesystem")
+    with rig.unwritten():
+        with pytest.raises(Refused, match="Homelake did not make"):
+            ensure(gone, rig.client, force={gone.id})
+        with pytest.raises(LakeError, match="another filesystem"):
+            rig.client.erase_filesystem(rig.path, UUID)
+    rig.carry("ours")
+    with pytest.raises(Refused, match="all that is in it"):
+        ensure(gone, rig.client)
+    assert ensure(gone, rig.client, force={gone.id}).applied
+    assert look(rig) == DeviceFacts(rig.path, (), None)

@@ -261,3 +261,19 @@ def test_two_pairs_are_valid_at_once(rig: Rig) -> None:
     assert rig.client.accepts(rig.pair)
     with pytest.raises(LakeError, match="InvalidAccessKeyId"):
         rig.client.tenant(second).put("datalake", "x", b"x")
+
+
+def test_a_pair_goes_with_its_secret_which_others_must_not_have_made(rig: Rig) -> None:
+    gone = KeyPair(rig.name, rig.namespace, "contract", KEYS, None)
+    assert not ensure(gone, rig.client).plan
+    ensure(replace(gone, desired=KeyPairState(None)), rig.client)
+    pair = gone.pair(rig.client)
+    assert rig.client.made_secret(rig.namespace, "contract")
+    assert ensure(gone, rig.client).applied
+    assert rig.client.secret(rig.namespace, "contract") is None
+    assert rig.client.owner(pair.access_key) is None
+    assert not ensure(gone, rig.client).plan
+    rig.client.remove_secret(rig.namespace, "contract")  # once more: no error
+    rig.put_secret("contract", {KEYS[0]: rig.pair.access_key, KEYS[1]: rig.pair.secret_key.reveal()})
+    with pytest.raises(Refused, match="Homelake did not make the secret"):
+        ensure(gone, rig.client)

@@ -135,3 +135,20 @@ def test_files_in_the_bare_directory_are_seen_below_the_mount_too(rig: Rig) -> N
     assert facts(rig) == MountFacts(ENTRY, UUID, False, 2)
     with pytest.raises(Refused, match="holds 2 entries"):
         ensure(RESOURCE, rig.client)
+
+
+def test_a_mount_goes_with_its_line_and_its_directory(rig: Rig) -> None:
+    gone, before = Mount(TARGET, f"filesystem/{SLOT}", None, UUID), rig.other_lines()
+    assert not ensure(gone, rig.client).plan
+    ensure(RESOURCE, rig.client)
+    with pytest.raises(LakeError):
+        rig.client.remove_directory(TARGET)  # which is mounted
+    assert ensure(gone, rig.client).applied
+    assert facts(rig) == MountFacts(None, None, False, 0)
+    assert rig.other_lines() == before
+    for again in (rig.client.unmount, rig.client.remove_directory, rig.client.remove_entry):
+        again(TARGET)
+    rig.client.write_fstab(TARGET, OTHER, "ext4", OPTIONS)
+    with pytest.raises(Refused, match="another filesystem"):
+        ensure(gone, rig.client)
+    assert facts(rig).entry == (OTHER, "ext4", OPTIONS)

@@ -256,3 +256,23 @@ def test_a_larger_disk_is_refused(rig: Rig) -> None:
     rig.client.add_disk(*rig.at, replace(STATE, size=Size(3 * GIB)))
     with rig.unwritten(), pytest.raises(Refused, match="never shrinks"):
         ensure(VmDisk(*rig.at, STATE), rig.client)
+
+
+def test_a_disk_goes_with_its_volume(rig: Rig) -> None:
+    before = rig.volumes()
+    rig.client.remove_disk(*rig.at)  # none: no error
+    rig.client.add_disk(*rig.at, STATE)
+    gone = VmDisk(*rig.at, None)
+    with rig.unwritten(), pytest.raises(Refused, match="deletes the disk with all that is on it"):
+        ensure(gone, rig.client)
+    assert ensure(gone, rig.client, force={gone.id}).applied
+    assert rig.client.slot(*rig.at) is None
+    assert rig.volumes() == before
+
+
+def test_a_disk_that_a_snapshot_holds_stays(rig: Rig) -> None:
+    rig.client.add_disk(*rig.at, STATE)
+    rig.client.take_snapshot(*rig.at[:2], "homelake-1", "")
+    with pytest.raises(LakeError):
+        rig.client.remove_disk(*rig.at)
+    assert look(rig).state == STATE

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from include.lake.errors import LakeError
+from include.lake.errors import LakeError, Refused
 from include.lake.resource import ensure
 from include.lake.resources.account import AccountState
-from include.lake.resources.service import Service, ServiceState
+from include.lake.resources.service import HEADER, Service, ServiceState
 from include.lake.secret import Secret, SecretRef
 from tests.contract.programs import CLEAR, Programs, fake_guest, invented
 from tests.contract.real import NAME, RELOAD
@@ -241,3 +241,18 @@ def test_without_its_program_or_its_mount_it_does_not_start(rig: Rig) -> None:
     with pytest.raises(LakeError):
         rig.client.wait_serving(NAME, PORT)
     assert not look(rig).serving
+
+
+def test_a_service_goes_when_homelake_wrote_its_unit(rig: Rig) -> None:
+    gone = replace(resource(rig), desired=None)
+    assert not ensure(gone, rig.client).plan
+    start(rig)
+    rig.client.enable(NAME)
+    with pytest.raises(Refused, match="its unit was not written by Homelake"):
+        ensure(gone, rig.client)
+    rig.client.write_unit(NAME, f"{HEADER}\n{UNIT}")
+    rig.client.keep_settings(NAME)
+    assert ensure(gone, rig.client).applied
+    assert rig.client.service(NAME, PORT) is None
+    assert rig.client.kept_credentials(NAME) is None
+    rig.client.remove_service(NAME)  # once more: no error

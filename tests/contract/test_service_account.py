@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.lake.errors import LakeError
+from include.lake.errors import LakeError, Refused
 from include.lake.resource import ensure, plan
 from include.lake.resources.service_account import DRIVER_RULES, ServiceAccount, ServiceAccountState
 from tests.contract.kubernetes import Fake, Real, Rig
@@ -57,3 +57,18 @@ def test_the_law_holds(rig: Rig, first: str, fields: set[str]) -> None:
     assert ensure(resource, rig.client).plan.fields() == fields
     todo, state = plan(resource, rig.client)
     assert (todo.changes, state) == ((), declared)
+
+
+def test_the_three_go_unless_others_made_one_of_them(rig: Rig) -> None:
+    rig.client.make_namespace(rig.namespace)
+    gone = ServiceAccount(rig.namespace, NAME, None)
+    assert not ensure(gone, rig.client).plan
+    ensure(ServiceAccount(rig.namespace, NAME, ServiceAccountState(True, FEW, True)), rig.client)
+    assert rig.client.strangers(rig.namespace, NAME) == []
+    assert ensure(gone, rig.client).applied
+    assert rig.client.service_account(rig.namespace, NAME) is None
+    rig.client.remove_service_account(rig.namespace, NAME)  # once more: no error
+    rig.make_by_hand("account", "role")
+    assert rig.client.strangers(rig.namespace, "mine") == ["account", "role"]
+    with pytest.raises(Refused, match="Homelake did not make its account and role"):
+        ensure(ServiceAccount(rig.namespace, "mine", None), rig.client)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from include.lake.errors import LakeError
+from include.lake.errors import LakeError, Refused
 from include.lake.policy import policy_document
 from include.lake.resource import ensure, plan
+from include.lake.resources.policy import Policy
 from include.lake.resources.user import User, UserState
 from tests.contract.minio import Fake, Real, Rig
 
@@ -51,3 +52,28 @@ def test_the_law_holds(rig: Rig, there: bool, fields: set[str]) -> None:
     assert ensure(resource, rig.client).plan.fields() == fields
     todo, state = plan(resource, rig.client)
     assert (todo.changes, state) == ((), resource.desired)
+
+
+def test_a_user_goes_with_its_policy_unless_others_made_keys_for_it(rig: Rig) -> None:
+    user, policy = User(rig.name, f"policy/{rig.name}", None), Policy(rig.name, "service/minio", {}, None)
+    rig.client.put_policy(rig.name, policy_document("read-only", ("contract-bucket",)))
+    rig.client.add_user(rig.name)
+    rig.client.hold(rig.name, frozenset({rig.name}))
+    with pytest.raises(LakeError):
+        rig.client.remove_policy(rig.name)  # which someone holds
+    assert rig.client.policy(rig.name) is not None
+    rig.client.put_access_key(rig.name, rig.pair, new=True)
+    rig.add_key_by_hand()
+    names = sorted(rig.client.keys_of(rig.name).values())
+    assert (len(names), names.count("homelake")) == (2, 1)
+    with pytest.raises(Refused, match="1 access key that Homelake did not make"):
+        ensure(user, rig.client)
+    for key, name in rig.client.keys_of(rig.name).items():
+        if name != "homelake":
+            rig.client.remove_access_key(key)
+    for resource in (user, policy):
+        assert ensure(resource, rig.client).applied
+        assert not ensure(resource, rig.client).plan
+    assert rig.client.owner(rig.pair.access_key) is None, "its keys go with it"
+    rig.client.remove_user(rig.name)  # once more: no error
+    rig.client.remove_policy(rig.name)
