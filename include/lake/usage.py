@@ -120,8 +120,8 @@ def measure(buckets: Iterable[str], mount_point: str, clients: Callable[[str], A
 
 def _bucket(name: str, counted: Counted | None, store: UsageStore) -> BucketUsage:
     quota = store.quota(name)
-    if counted and counted.versions == counted.objects and not counted.markers:
-        return BucketUsage(name, quota, counted, Noncurrent(0, 0, exact=True))  # the counters say it: nothing is listed
+    if counted and counted.versions == counted.objects:  # one version for each name, be it a delete marker: nothing is listed
+        return BucketUsage(name, quota, counted, Noncurrent(0, 0, exact=True))
     sample = store.sample(name, SAMPLE)
     return BucketUsage(name, quota, counted, noncurrent(counted, sample) if sample else None)
 

@@ -11,7 +11,6 @@ from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from include.lake.errors import LakeError
 from include.lake.units import Size
 from include.operators.governance import CheckOperator, FiguresOperator, RepairOperator, VerdictOperator
 from tests.dags.runs import LAKE, TaskInstance
@@ -84,7 +83,7 @@ def fstab(site: FakeSite) -> None:
     site.host.fstab[target] = (*site.host.fstab[target][:2], "defaults")
 
 
-def gone(error: LakeError) -> Callable[..., Any]:
+def gone(error: Exception) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         raise error
 

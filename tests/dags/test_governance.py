@@ -104,6 +104,27 @@ def test_a_stopped_service_is_started_and_what_is_in_it_looked_at(lake: FakeSite
     assert lake.minio.buckets["datalake"].quota == 100 * GIB
 
 
+def test_what_needs_something_that_could_not_be_repaired_is_not_tried(lake: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.host.services["minio"] = replace(lake.host.services["minio"], serving=False)
+    monkeypatch.setattr(lake.host, "restart", gone(LakeError("start", "minio", "it loops", "Read its journal")))
+    monkeypatch.setattr(lake.minio, "bucket", gone(AssertionError("it is not to be asked")))
+    run = Run(remediate=True)
+    said = fails(run)
+    assert "Unable to start minio: it loops. Read its journal." in said
+    assert "Unable to repair bucket/datalake: it needs service/minio." in said
+    assert not [line for line in said if line.startswith("Not known until")]
+
+
+def test_what_is_refused_is_told_and_never_repaired(lake: FakeSite) -> None:
+    """Another filesystem on the disk."""
+    signatures, state = lake.host.disks["scsi1"]
+    lake.host.disks["scsi1"] = (signatures, replace(state, uuid="another"))  # type: ignore[type-var]
+    before, run = list(lake.writes), Run(remediate=True)
+    assert any(line.startswith("Unable to format filesystem/scsi1: ") for line in fails(run))
+    assert {r["resource"]: r["status"] for r in run.events(DRIFT)[0]["resources"]}["filesystem/scsi1"] == "refused"
+    assert lake.writes == before
+
+
 def test_what_stands_on_something_repaired_is_looked_at_again(lake: FakeSite) -> None:
     """A program that was replaced by hand: once it is back, the service still runs the other one."""
     link = next(iter(lake.host.links))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.lake.errors import Unreachable
+from include.lake.errors import LakeError, Unreachable
 from include.lake.forecast import HISTORY, Point, from_json, to_json
 from include.lake.lake import build_lake
 from include.lake.usage import Volume
@@ -71,6 +71,11 @@ def test_figures_of_a_part_out_of_reach_are_no_zero(lake: FakeSite, variables: V
     run = Run()
     assert fails(run, OutOfReach) == ["Unable to reach MinIO: connection refused."]
     assert set(from_json(variables[HISTORY])[-1].values) == {"volume", "inodes"}
+
+
+def test_a_volume_that_cannot_be_measured_fails_though_all_answer(lake: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake.host, "volume", gone(LakeError("measure", "the volume", "it is not mounted", "Mount it")))
+    assert fails(Run()) == ["Unable to measure the volume: it is not mounted. Mount it."]
 
 
 def test_a_contradiction_is_told(lake: FakeSite) -> None:

@@ -115,6 +115,13 @@ def test_points_of_a_year_and_a_half_at_ten_minutes() -> None:
     assert len(to_json(history)) < 60_000, "a text column of 64 KB holds it, with several buckets"
 
 
+def test_of_an_hour_its_first_point_stays_and_the_newest_is_always_there() -> None:
+    start, history = NOW - NOW % HOUR, tuple[Point, ...]()
+    for at in range(start, start + 2 * HOUR, 600):
+        history = remember(history, Point(at, {"volume": at}))
+    assert [p.at - start for p in history] == [0, HOUR, 2 * HOUR - 600]
+
+
 @given(histories)
 def test_a_history_comes_back_as_it_was(history: History) -> None:
     assert from_json(to_json(history)) == history

@@ -48,7 +48,8 @@ def test_where_the_counters_suffice_nothing_is_listed() -> None:
     found = measure(["b"], "/data", parts(store))
     assert (found.counted_at, found.volume, found.errors) == (AT, VOLUME, ())
     assert (found.buckets[0].quota, found.buckets[0].noncurrent) == (100, Noncurrent(0, 0, exact=True))
-    assert store.sampled == 0
+    measure(["b"], "/data", parts(only_markers := Store(Counted(0, 2, 2, 2))))
+    assert store.sampled == only_markers.sampled == 0
 
 
 def test_a_whole_sample_is_exact() -> None:
