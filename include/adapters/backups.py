@@ -85,11 +85,14 @@ class Backups(Agent):
     def taken(self, vmid: int) -> bool:
         """Whether any guest of the cluster has that number, seen by the token or not."""
         try:
-            return str(self._proxmox.call("get", "cluster/nextid", vmid=vmid)) != str(vmid)
+            free = self._proxmox.call("get", "cluster/nextid", vmid=vmid)
         except LakeError as error:
             if "already exists" in error.cause:
                 return True
             raise
+        if str(free) != str(vmid):
+            raise self._proxmox.other()
+        return False
 
     def settings(self, node: str, vmid: int) -> Mapping[str, str] | None:
         """The VM's configuration as it will be, and None when the token sees no such VM."""

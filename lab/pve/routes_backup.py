@@ -16,7 +16,7 @@ _UNCOVERED = ("all", "pool", "exclude", "exclude-path", "fleecing", "performance
 # What changes nothing here: who is written to, and how hard the node may work.
 _WITHOUT_EFFECT: dict[str, Check] = {"quiet": boolean, "stdexcludes": boolean, "mailto": TEXT, "mailnotification": choice("always", "failure"),
                                      "notification-mode": choice("auto", "legacy-sendmail", "notification-system"), "ionice": integer(0, 8),
-                                     "lockwait": integer(0), "stopwait": integer(0), "pigz": integer(), "zstd": integer()}  # fmt: skip
+                                     "lockwait": integer(0), "pigz": integer(), "zstd": integer()}  # fmt: skip
 _RETENTION = ("keep-all", "keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
 
 
@@ -36,7 +36,7 @@ def _retention(value: object) -> dict[str, int]:
 _PARAMETERS: dict[str, Check] = {
     **dict.fromkeys(_UNCOVERED, TEXT), **_WITHOUT_EFFECT, "vmid": string(r"\d+([,;\s]+\d+)*"), "storage": STORAGE,
     "mode": choice("snapshot", "suspend", "stop"), "compress": choice("0", "1", "gzip", "lzo", "zstd"), "bwlimit": integer(0),
-    "notes-template": string(r"[\s\S]*", 1024), "protected": boolean, "remove": boolean, "prune-backups": _retention,
+    "notes-template": string(r"[\s\S]*", 1024), "protected": boolean, "remove": boolean, "prune-backups": _retention, "stopwait": integer(0),
 }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ async def backup(call: Call) -> Any:
     compress = given.get("compress", "0")
     archives.new(call.vms.storages, storage, ids[0], compress, 0)  # raises where this cannot be
     wanted = vzdump.Wanted(storage, given.get("mode", "snapshot"), compress, given.get("notes-template", ""), bool(given.get("protected")),
-                           bool(given.get("remove", 1)), 0 if kept.get("keep-all") else kept.get("keep-last", 0), given.get("bwlimit", 0))  # fmt: skip
+                           bool(given.get("remove", 1)), 0 if kept.get("keep-all") else kept.get("keep-last", 0), given.get("bwlimit", 0), given.get("stopwait", 10))  # fmt: skip
 
     async def work(task: Task) -> None:
         await vzdump.backup(call.vms, ids[0], wanted, task)

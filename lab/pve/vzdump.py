@@ -33,6 +33,7 @@ class Wanted:
     remove: bool = True
     keep: int = 0
     bwlimit: int = 0  # KiB/s
+    stopwait: int = 10  # minutes
 
 
 async def backup(vms: Vms, vmid: int, wanted: Wanted, task: Task) -> None:
@@ -137,7 +138,7 @@ async def _copy_live(vms: Vms, vmid: int, config: VmConfig, chosen: dict[str, st
                                                          "mode": "existing", "sync": "full" if base else "top", "auto-dismiss": False,
                                                          **({"speed": wanted.bwlimit * 1024} if wanted.bwlimit else {})}})  # fmt: skip
     try:
-        async with _held(vms, vmid, config, wanted.mode, task):
+        async with _held(vms, vmid, config, wanted, task):
             await machine.qmp("transaction", {"actions": actions})
         task.say("INFO: started backup task")
         await _follow(machine, names, task)
@@ -146,10 +147,10 @@ async def _copy_live(vms: Vms, vmid: int, config: VmConfig, chosen: dict[str, st
 
 
 @asynccontextmanager
-async def _held(vms: Vms, vmid: int, config: VmConfig, mode: str, task: Task) -> AsyncIterator[None]:
+async def _held(vms: Vms, vmid: int, config: VmConfig, wanted: Wanted, task: Task) -> AsyncIterator[None]:
     """Bring the guest into the state in which the moment of the backup may fall, and let it go on afterwards."""
     machine = vms.machine(vmid)
-    if mode == "snapshot":
+    if wanted.mode == "snapshot":
         frozen = await _freeze(machine, config, task)
         try:
             yield
@@ -158,9 +159,9 @@ async def _held(vms: Vms, vmid: int, config: VmConfig, mode: str, task: Task) ->
                 task.say("INFO: issuing guest-agent 'fs-thaw' command")
                 await _thaw(machine, task)
         return
-    if mode == "stop":
+    if wanted.mode == "stop":
         task.say("INFO: stopping virtual guest")
-        await power.shutdown(vms, vmid, 600, force=True)
+        await power.shutdown(vms, vmid, wanted.stopwait * 60, force=True)
         await power.start(vms, vmid, paused=True)
     else:
         task.say("INFO: suspending guest")

@@ -23,9 +23,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from include.adapters.backups import Backups
 from include.adapters.host import Host
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.minio import MinioServer
+from include.adapters.minio.versions import VersionStore
 from include.adapters.proxmox import Proxmox
 from include.connections import Connection
 from include.lake.secret import Secret
@@ -111,7 +113,7 @@ def place(request: pytest.FixtureRequest, tls: Path) -> Iterator[int]:
         return
     with Place(("127.0.0.1", 0), Handler if KINDS[kind] else Silent) as server:
         server.answer = KINDS[kind] or kind
-        if part == "proxmox" and KINDS[kind]:
+        if part in ("proxmox", "backups") and KINDS[kind]:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls)
             server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -123,10 +125,11 @@ def place(request: pytest.FixtureRequest, tls: Path) -> Iterator[int]:
 def client(part: str, port: int) -> Any:
     """A part's real client, on whatever stands at the port."""
     address, secret = f"127.0.0.1:{port}", Secret("a-secret-of-enough")
-    if part == "proxmox":
-        return Proxmox(Connection("proxmox", "proxmox", f"https://{address}", "homelake@pve!bootstrap", secret, None, {"verify": "false"}))
-    if part == "minio":
-        return MinioServer(Connection("minio_admin", "minio", f"http://{address}", "root", secret))
+    if part in ("proxmox", "backups"):
+        proxmox = Proxmox(Connection("proxmox", "proxmox", f"https://{address}", "homelake@pve!bootstrap", secret, None, {"verify": "false"}))
+        return proxmox if part == "proxmox" else Backups(proxmox, lambda name: Connection(name, name))
+    if part in ("minio", "versions"):
+        return (MinioServer if part == "minio" else VersionStore)(Connection("minio_admin", "minio", f"http://{address}", "root", secret))
     if part == "host":
         return Host(lambda _: Connection("lake_host", "ssh", "127.0.0.1", "debian", secret, port, {"host_key": "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43}))
     config = {"apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
@@ -138,6 +141,7 @@ def client(part: str, port: int) -> Any:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time limits of a fraction of a second."""
     monkeypatch.setattr("include.adapters.proxmox.TIMEOUT", 0.3)
+    monkeypatch.setattr("include.adapters.agent.RUN_TIMEOUT", 0.3)
     monkeypatch.setattr("include.adapters.minio.server.TIMEOUT", urllib3.Timeout(connect=0.3, read=0.3))
     monkeypatch.setattr("include.adapters.kubernetes.TIMEOUT", (0.3, 0.3))
     monkeypatch.setattr("include.adapters.host.ssh.CONNECT_TIMEOUT", 0.3)
