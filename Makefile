@@ -1,7 +1,8 @@
 # Everything a newcomer needs. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON := .venv/bin/python
+BIN := $(or $(HOMELAKE_VENV),.venv)/bin
+PYTHON := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -20,17 +21,17 @@ test-long: venv packages ## Run what takes longer: ten power cuts, the lab from 
 	$(PYTHON) -m pytest tests/contract tests/lab tests/e2e -m long
 
 check: venv ## Lint, types, the arrow of imports
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/lint-imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 unit: venv ## Run the unit tests: seconds, no lab
 	$(PYTHON) -m pytest tests/unit tests/contract -m "not lab"
 
 format: venv ## Format the code
-	.venv/bin/ruff format .
-	.venv/bin/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 bench: venv ## Run the benchmarks and print their tables
 	$(PYTHON) -m bench

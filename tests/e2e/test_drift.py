@@ -104,6 +104,7 @@ def _drift(site: Site) -> dict[str, set[str]]:
     return {r["resource"]: {c["field"] for c in r["changes"]} for r in rows if r["status"] != "ok"}
 
 
+@pytest.mark.long  # make test finds one of every kind at once: test_governance.py
 @pytest.mark.parametrize(("change", "resource", "fields"), CASES, ids=[f.__name__ for f, _, _ in CASES])
 def test_one_change_is_shown_as_exactly_that(converged: Site, change: Callable[[Site], None], resource: str, fields: set[str]) -> None:
     """That the repair holds is shown by the next one, which must find its own drift and no other."""
