@@ -44,6 +44,11 @@ class Fake:
         """Take the object's lock away."""
         del self.client.locked[self.name]
 
+    def set_password(self) -> str:
+        """Give the user a password by hand."""
+        self.client.passwords[self.name] = Secret("a-password-by-hand")
+        return "a-password-by-hand"
+
     def add_key_by_hand(self) -> None:
         """Make an access key of the user past Homelake."""
         self.client.access_keys["BYHAND"] = (self.name, Pair("BYHAND", Secret("a-secret-of-enough")))
@@ -93,6 +98,11 @@ class Real:
         version = next(v for v in s3.list_objects(self.name, prefix=key, include_version=True) if str(v.is_latest).lower() == "true").version_id
         s3.disable_object_legal_hold(self.name, key, version)
         list(s3.remove_objects(self.name, [DeleteObject(key, version)], bypass_governance_mode=True))
+
+    def set_password(self) -> str:
+        password = uuid4().hex
+        self.admin.user_add(self.name, password)
+        return password
 
     def add_key_by_hand(self) -> None:
         key = f"BYHAND{uuid4().hex[:8].upper()}"

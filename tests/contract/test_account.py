@@ -31,6 +31,10 @@ class Fake:
         self.client.foreign.add("account")
         self.client.owners[TARGET] = NAME if state.owns_data else "root"
 
+    def lies_in_it(self, owner: str) -> None:
+        """Put a folder of that account into the data directory, or nothing."""
+        self.client.content = {TARGET: owner} if owner else {}
+
     def mounted(self, now: bool) -> None:
         """Mount the data directory, or unmount it, by hand."""
         self.client.mounts = {TARGET: UUID} if now else {}
@@ -58,6 +62,9 @@ class Real:
         system, shell = "--system" if state.system else "", "/bin/bash" if state.login else "/usr/sbin/nologin"
         own = f"chown {NAME}:{NAME} {TARGET}; chmod 750 {TARGET}" if state.owns_data else ""
         self.root(f"useradd {system} --user-group --no-create-home --shell {shell} {NAME}; {own}")
+
+    def lies_in_it(self, owner: str) -> None:
+        self.root(f"rm -rf {TARGET}/thing; {f'mkdir {TARGET}/thing; chown {owner}: {TARGET}/thing' if owner else 'true'}")
 
     def mounted(self, now: bool) -> None:
         self.root(f"mkdir -p {TARGET}; mount {self._what}" if now else f"umount {TARGET}")
@@ -123,3 +130,15 @@ def test_an_account_goes_when_homelake_added_it(rig: Rig) -> None:
     with pytest.raises(Refused, match="Homelake did not add it"):
         ensure(gone, rig.client)
     assert look(rig) == OWNER
+
+
+def test_what_lies_in_the_directory_must_be_its_own(rig: Rig) -> None:
+    rig.lies_in_it("root")
+    with pytest.raises(Refused, match=f"what lies in {TARGET} belongs to root"):
+        ensure(RESOURCE, rig.client)  # before there is any account
+    rig.put(OWNER)
+    with pytest.raises(Refused, match="belongs to root"):
+        look(rig)
+    rig.lies_in_it(NAME)
+    assert look(rig) == OWNER
+    rig.lies_in_it("")

@@ -89,6 +89,9 @@ class Real:
     def give(self, found: Callable[[], Connection]) -> None:
         self.parts.further[f"lake_user_{self.name.replace('-', '_')}"] = found
 
+    def set_password(self) -> str:
+        return self.store.set_password()
+
     def switch_off(self, pair: Pair) -> None:
         self.store.switch_off(pair)
 
@@ -277,3 +280,14 @@ def test_a_pair_goes_with_its_secret_which_others_must_not_have_made(rig: Rig) -
     rig.put_secret("contract", {KEYS[0]: rig.pair.access_key, KEYS[1]: rig.pair.secret_key.reveal()})
     with pytest.raises(Refused, match="Homelake did not make the secret"):
         ensure(gone, rig.client)
+
+
+def test_a_users_own_name_and_password_are_a_pair_as_well(rig: Rig) -> None:
+    """So secrets are often made by hand: it is taken as it is, and a wrong password gives way to a new pair."""
+    resource = KeyPair(rig.name, rig.namespace, "contract", KEYS, KeyPairState(None))
+    password = rig.set_password()
+    rig.put_secret("contract", {KEYS[0]: rig.name, KEYS[1]: password})
+    assert not ensure(resource, rig.client).plan
+    rig.client.write_secret(rig.namespace, "contract", {KEYS[1]: Secret("not-the-password")})
+    assert ensure(resource, rig.client).plan.fields() == {"accepted"}
+    assert resource.pair(rig.client).access_key != rig.name

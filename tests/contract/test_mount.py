@@ -5,7 +5,7 @@ import pytest
 from include.lake.errors import LakeError, Refused
 from include.lake.resource import ensure
 from include.lake.resources.mount import Mount, MountFacts, MountState
-from tests.contract.real import MADE, MAKE, OTHER, SLOT, TARGET, UNMOUNT, UUID, Disk
+from tests.contract.real import DEVICE, MADE, MAKE, OTHER, SLOT, TARGET, UNMOUNT, UUID, Disk
 from tests.fakes.guest import FakeGuest
 
 OPTIONS = "defaults,noatime,nofail,x-systemd.device-timeout=1s"
@@ -15,6 +15,8 @@ RESOURCE = Mount(TARGET, f"filesystem/{SLOT}", MountState(UUID, "ext4", OPTIONS)
 
 class Fake:
     """A new fake for each test."""
+
+    device = f"/dev/{SLOT}"
 
     def clear(self) -> None:
         self.client = FakeGuest()
@@ -50,7 +52,7 @@ class Fake:
 class Real:
     """The lab's VM."""
 
-    needs = "disk"
+    needs, device = "disk", DEVICE
 
     def __init__(self, disk: Disk) -> None:
         self.root, self.client = disk.parts.root, disk.parts.clients.host
@@ -152,3 +154,12 @@ def test_a_mount_goes_with_its_line_and_its_directory(rig: Rig) -> None:
     with pytest.raises(Refused, match="another filesystem"):
         ensure(gone, rig.client)
     assert facts(rig).entry == (OTHER, "ext4", OPTIONS)
+
+
+@pytest.mark.parametrize("name", ["device", "label"])
+def test_a_line_that_leads_to_the_filesystem_by_another_name_is_rewritten(rig: Rig, name: str) -> None:
+    source = rig.device if name == "device" else f"LABEL={MADE.label}"
+    rig.line(f"{source} {TARGET} ext4 {OPTIONS} 0 2")
+    assert (facts(rig).entry, facts(rig).leads_to) == ((source, "ext4", OPTIONS), UUID)
+    assert ensure(RESOURCE, rig.client).plan.fields() >= {"uuid"}
+    assert facts(rig) == MountFacts(ENTRY, UUID, True, 0)

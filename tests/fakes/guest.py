@@ -30,6 +30,7 @@ class FakeGuest(Fake):
         self.bare: dict[str, int] = {}
         self.accounts: dict[str, AccountState] = {}  # `owns_data` is kept in `owners`
         self.owners: dict[str, str] = {}  # mounted directory → the account it belongs to
+        self.content: dict[str, str] = {}  # mounted directory → the account that what lies in it belongs to
         self.sources: dict[str, tuple[str, bytes, str]] = {}  # source → sha256, head, what it says
         self.built: set[str] = set()
         self.staged: dict[str, str] = {}  # sha256 → what it says
@@ -91,7 +92,10 @@ class FakeGuest(Fake):
         self._set(path, replace(state, fills_device=True))
 
     def mount_facts(self, target: str) -> MountFacts:
-        return MountFacts(self.fstab.get(target), self.mounts.get(target), target in self.protected, self.bare.get(target, 0))
+        entry = self.fstab.get(target)
+        named = {name: s.uuid for slot, (_, s) in self.disks.items() if s for name in (f"/dev/{slot}", f"LABEL={s.label}", s.uuid)}
+        leads_to = named.get(entry[0]) if entry else None
+        return MountFacts(entry, self.mounts.get(target), target in self.protected, self.bare.get(target, 0), leads_to)
 
     @writing
     def protect(self, target: str) -> None:
@@ -136,6 +140,8 @@ class FakeGuest(Fake):
     # Accounts
 
     def account(self, name: str, data_dir: str) -> AccountState | None:
+        if data_dir in self.mounts and self.content.get(data_dir, name) != name:
+            raise Refused("use", f"account/{name}", f"what lies in {data_dir} belongs to {self.content[data_dir]}")
         owns = data_dir in self.mounts and self.owners.get(data_dir) == name
         return replace(self.accounts[name], owns_data=owns) if name in self.accounts else None
 

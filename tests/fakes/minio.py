@@ -8,6 +8,7 @@ from include.lake.errors import LakeError
 from include.lake.resources.bucket import BucketState, Expiry, Retention
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
+from include.lake.secret import Secret
 from include.lake.units import Size
 from include.lake.usage import Counted, Counters, Sample
 from tests.fakes.base import Fake, writing
@@ -23,6 +24,7 @@ class FakeMinio(Fake):
         self.users: dict[str, UserState] = {}
         self.access_keys: dict[str, tuple[str, Pair]] = {}
         self.disabled: set[str] = set()
+        self.passwords: dict[str, Secret] = {}  # users' own, as far as someone set them by hand
         self.foreign_keys: set[str] = set()  # access keys that someone else made
         self.locked: dict[str, str] = {}  # by bucket: a locked object, and why
         self.volume = Size(500 << 30)
@@ -152,6 +154,8 @@ class FakeMinio(Fake):
         return self.access_keys[access_key][0] if access_key in self.access_keys else None
 
     def accepts(self, pair: Pair) -> bool:
+        if pair.access_key in self.users:
+            return self.users[pair.access_key].enabled and self.passwords.get(pair.access_key) == pair.secret_key
         return pair.access_key not in self.disabled and pair.access_key in self.access_keys and self.access_keys[pair.access_key][1] == pair
 
     @writing

@@ -77,13 +77,35 @@ def test_filesystem(what: str) -> None:
         assert fake.disks["scsi1"] == before
 
 
-@given(st.sampled_from([None, "ours", "old options", "other"]), st.sampled_from([None, "ours", "other"]), flag, st.sampled_from([0, 3]))
+@given(st.sampled_from(["empty", "theirs", "small", "another label", "foreign", "partitions"]))
+def test_an_adopted_filesystem(what: str) -> None:
+    """One that was made by hand, declared by its UUID: it is taken as it is, whatever its label, and never made."""
+    fake, uuid = FakeGuest(), "6f1f2c5e-0a1b-4c2d-8e3f-123456789abc"
+    adopted = replace(LAKE.filesystem, desired=FilesystemState("ext4", uuid, None), made="")
+    fake.disks["scsi1"] = {
+        "empty": ((), None), "theirs": (("ext4",), FilesystemState("ext4", uuid, "")), "small": (("ext4",), FilesystemState("ext4", uuid, "", fills_device=False)),
+        "another label": (("ext4",), FilesystemState("ext4", uuid, MAKING[:7])), "foreign": (("ext4",), OURS), "partitions": (("gpt", "sdb1"), None),
+    }[what]  # fmt: skip
+    assert holds(adopted, fake) is (what in ("theirs", "small", "another label"))
+    assert "make_filesystem" not in fake.writes
+    if what == "empty":
+        with pytest.raises(Refused, match=r"/dev/scsi1 is empty, and filesystem.uuid says that there is a filesystem 6f1f2c5e"):
+            ensure(adopted, fake, force={adopted.id})
+
+
+@given(
+    st.sampled_from([None, "ours", "by its device", "by its label", "old options", "other"]),
+    st.sampled_from([None, "ours", "other"]),
+    flag,
+    st.sampled_from([0, 3]),
+)
 def test_mount(entry: str | None, mounted: str | None, protected: bool, files: int) -> None:
     fake, want, target = FakeGuest(), LAKE.mount.desired, LAKE.mount.target
     assert want
     fake.disks["scsi1"] = ((want.fstype,), OURS)
     if entry:
-        fake.fstab[target] = ("other-uuid" if entry == "other" else want.uuid, want.fstype, want.options if entry == "ours" else "defaults")
+        source = {"other": "other-uuid", "by its device": "/dev/scsi1", "by its label": f"LABEL={OURS.label}"}.get(entry, want.uuid)
+        fake.fstab[target] = (source, want.fstype, want.options if entry == "ours" else "defaults")
     if mounted:
         fake.mounts[target] = want.uuid if mounted == "ours" else "other-uuid"
     if protected:
@@ -92,14 +114,16 @@ def test_mount(entry: str | None, mounted: str | None, protected: bool, files: i
     assert holds(LAKE.mount, fake) is (entry != "other" and mounted != "other" and not files)
 
 
-@given(st.none() | st.builds(AccountState, flag, flag, flag))
-def test_account(start: AccountState | None) -> None:
+@given(st.none() | st.builds(AccountState, flag, flag, flag), st.sampled_from([None, "minio-user", "root"]))
+def test_account(start: AccountState | None, content: str | None) -> None:
     fake = FakeGuest()
+    if content:
+        fake.content[LAKE.account.data_dir] = content
     fake.mounts[LAKE.account.data_dir] = "ours"
     if start:
         fake.accounts["minio-user"] = start
         fake.owners[LAKE.account.data_dir] = "minio-user" if start.owns_data else "root"
-    assert holds(LAKE.account, fake) is (start is None or start.system)
+    assert holds(LAKE.account, fake) is (content != "root" and (start is None or start.system))
 
 
 ARM = ELF[:18] + b"\xb7" + ELF[19:]
@@ -136,6 +160,20 @@ def test_service(start: ServiceState | None) -> None:
     if start:
         fake.services["minio"] = start
     assert holds(LAKE.minio_service, fake)
+
+
+@pytest.mark.parametrize(
+    ("before", "danger"), [("/mnt/minio_data", False), ("/mnt/minio_data/", False), ('"/mnt/minio_data"', False), ("/mnt/minio_data/store", True)]
+)
+def test_a_service_that_would_leave_its_data_is_changed_only_by_name(before: str, danger: bool) -> None:
+    """What is stored in another directory would not be seen any more; other differences in the settings are none of that."""
+    fake = guest_with_a_program()
+    fake.services["minio"] = ServiceState("[Unit]\n", (f"MINIO_VOLUMES={before}", 'MINIO_OPTS="--address :9000"'), Secret("root:other"))
+    if danger:
+        with pytest.raises(Refused, match=r"leaves what is stored in /mnt/minio_data/store \(it would serve /mnt/minio_data\)"):
+            ensure(LAKE.minio_service, fake)
+        assert not fake.writes
+    assert holds(LAKE.minio_service, fake, force={LAKE.minio_service.id} if danger else ())
 
 
 def guest_with_a_program() -> FakeGuest:
@@ -221,23 +259,30 @@ GOOD, OTHER = Pair("AKGOOD", Secret("a-good-secret")), Pair("AKGOOD", Secret("an
 
 
 @given(
-    st.sampled_from([None, "empty", "half", "good", "malformed"]),
+    st.sampled_from([None, "empty", "half", "good", "malformed", "their own"]),
     st.sampled_from([None, "good", "other secret", "switched off", "someone else's"]),
-    st.sampled_from([None, GOOD, Pair("AKOWN", Secret("the-owners-own"))]),
+    st.sampled_from([None, GOOD, Pair("AKOWN", Secret("the-owners-own")), Pair("spark-user", Secret("their-password"))]),
+    st.sampled_from([None, "their-password", "another-password"]),
 )
-def test_key_pair(secret: str | None, key: str | None, own: Pair | None) -> None:
+def test_key_pair(secret: str | None, key: str | None, own: Pair | None, password: str | None) -> None:
     fake: Any = FakeKeyPairs()
     fake.owners_pair = own
     fake.namespaces["spark-jobs"], fake.users["spark-user"] = NamespaceState(), UserState(enabled=True, policies=frozenset())
     values = {"empty": {}, "half": {"access-key": Secret("AKGOOD")}, "good": {"access-key": Secret("AKGOOD"), "secret-key": GOOD.secret_key},
+              "their own": {"access-key": Secret("spark-user"), "secret-key": Secret("their-password")},
               "malformed": {"access-key": Secret("x"), "secret-key": Secret("y"), "third": Secret("z")}}  # fmt: skip
     if secret:
         fake.secrets["spark-jobs", "minio-s3-keys"] = dict(values[secret])
     if key:
         fake.access_keys["AKGOOD"] = ("root" if key == "someone else's" else "spark-user", OTHER if key == "other secret" else GOOD)
         fake.disabled = {"AKGOOD"} if key == "switched off" else set()
+    if password:
+        fake.passwords["spark-user"] = Secret(password)
     uses_good = own is GOOD or (own is None and secret == "good")
-    assert holds(LAKE.key_pair, fake) is not (uses_good and key == "someone else's")
+    wrong = bool(own and own.access_key == "spark-user" and password != "their-password")
+    assert holds(LAKE.key_pair, fake) is not ((uses_good and key == "someone else's") or wrong)
+    if secret == "their own" and password == "their-password" and own is None:
+        assert not ensure(LAKE.key_pair, fake).plan, "a user's own name and password are a pair as well"
 
 
 def test_a_part_that_something_else_keeps_changing_is_told() -> None:

@@ -2,9 +2,13 @@
 
 from include.adapters.host.facts import pairs
 from include.adapters.host.ssh import Guest
+from include.lake.errors import Refused
 from include.lake.resources.account import AccountState
 
+# What lies at the top of the data directory tells whose it is: MinIO makes all of it as one user.
 _ACCOUNT = r"""
+uid=$(id -u "$1" 2>/dev/null || echo none)
+mountpoint -q "$2" && find "$2" -mindepth 1 -maxdepth 1 ! -name lost+found -printf '%U %u\n' | grep -m 1 -v "^$uid " | sed 's/^[0-9]* /content=/'
 line=$(getent passwd "$1") || { [ $? = 2 ] && exit 4; exit 5; }
 echo "passwd=$line"; echo "data=$(stat -c '%U:%G:%a' "$2" 2>/dev/null)"
 """
@@ -24,6 +28,9 @@ class Accounts(Guest):
     def account(self, name: str, data_dir: str) -> AccountState | None:
         """The account; None when there is none of that name."""
         result = self.run(_ACCOUNT, name, data_dir, ok=(0, 4))
+        if other := pairs(result.out).get("content"):
+            raise Refused("use", f"account/{name}", f"what lies in {data_dir} belongs to {other}, so MinIO could not read it as {name}",
+                          f"Declare account: {other} if that is a system account; or stop MinIO and give it away yourself: chown -R {name}: {data_dir}")  # fmt: skip
         return None if result.code == 4 else parse_account(result.out, name)
 
     def add_account(self, name: str) -> None:

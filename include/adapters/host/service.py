@@ -53,10 +53,13 @@ _WRITE = 'umask 077; cat >"$1.homelake" && chown "root:$3" "$1.homelake" && chmo
 # Kept for root only. Both files change in one step, and are on the disk before anything else happens.
 _THERE = '[ -e "$1" ] || { echo "there is no $1" >&2; exit 1; }; umask 077; '
 _KEEP = _THERE + 'cat "$1" >"$2.new" && sync "$2.new" && mv "$2.new" "$2" && sync -f "$2"'
-_CREDENTIALS = _THERE + r"""
+_CREDENTIALS = (
+    _THERE
+    + r"""
 { grep -v ^MINIO_ROOT_ "$1"; cat; } >"$1.homelake" && chown --reference="$1" "$1.homelake" && chmod --reference="$1" "$1.homelake" &&
 sync "$1.homelake" && mv "$1.homelake" "$1" && sync -f "$1"
 """
+)
 # The owner and mode of what is in use stay. Without anything kept it was put back before.
 _RESTORE = '[ -e "$2" ] || exit 0; [ ! -e "$1" ] || { chown --reference="$1" "$2" && chmod --reference="$1" "$2"; } && mv "$2" "$1" && sync -f "$1"'
 # The unit goes last: by it a removal that was killed is known.

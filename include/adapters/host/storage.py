@@ -39,6 +39,8 @@ mkfs.ext4 -q -F -U "$uuid" -L "$making" -m 0 -E lazy_itable_init=1,lazy_journal_
 _MOUNT = r"""
 target=$1
 echo '<fstab>'; cat /etc/fstab; echo '</fstab>'
+source=$(findmnt --fstab --evaluate -n -o SOURCE "$target" 2>/dev/null | head -n 1)
+echo "leads_to=$(blkid -p -o value -s UUID "$source" 2>/dev/null)"
 echo "mounted=$(findmnt -n -o UUID --mountpoint "$target" | grep . || findmnt -n -o SOURCE --mountpoint "$target")"
 unshare -m --propagation private sh -c 'mount --bind / /mnt && [ -d "/mnt$1" ] && { lsattr -d "/mnt$1" | sed s/^/attributes=/; ls -A "/mnt$1" | sed s/^/file=/; }' sh "$target" || true
 """
@@ -156,7 +158,7 @@ def parse_mount(text: str, target: str) -> MountFacts:
     after = text.rpartition("</fstab>")[2]
     facts = pairs(after)
     files = sum(line.startswith("file=") for line in after.splitlines())
-    return MountFacts(entry, facts.get("mounted") or None, "i" in facts.get("attributes", "").split(" ")[0], files)
+    return MountFacts(entry, facts.get("mounted") or None, "i" in facts.get("attributes", "").split(" ")[0], files, facts.get("leads_to") or None)
 
 
 def with_line(text: str, target: str, line: str) -> str:

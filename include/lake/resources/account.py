@@ -20,7 +20,7 @@ class AccountClient(Protocol):
     """What an account needs of the guest."""
 
     def account(self, name: str, data_dir: str) -> AccountState | None:
-        """The account; None when there is none of that name."""
+        """The account; None when there is none of that name. Raises Refused when what lies in the data directory belongs to someone else."""
 
     def add_account(self, name: str) -> None:
         """Add a system account without a login and without a home."""

@@ -129,7 +129,7 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
         pair = pair_in(values, self.keys)
         if self.desired is None:
             return KeyPairState(pair)
-        accepted = pair is not None and client.owner(pair.access_key) == self.user and client.accepts(pair)
+        accepted = pair is not None and self._owner(client, pair) == self.user and client.accepts(pair)
         return KeyPairState(pair, pair is not None, accepted)
 
     def pair(self, client: KeyPairClient) -> Pair:
@@ -150,6 +150,8 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
             self._remove(client)
             return
         there = pair_in(client.secret(self.namespace, self.name) or {}, self.keys)
+        if there and there.access_key == self.user and not client.accepts(there):
+            there = None  # the user's own password, and a wrong one: nobody knows the right one, so a new pair is made
         pair = client.given(self.user) or there or client.new_pair()
         self.check(client, pair)
         if pair != there:
@@ -163,19 +165,25 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
                 client.remove_access_key(key)
         client.remove_secret(self.namespace, self.name)
 
+    def _owner(self, client: KeyPairClient, pair: Pair) -> str | None:
+        """Whose the access key is. The user's own name is one too, with its password: so secrets are often made by hand."""
+        return self.user if pair.access_key == self.user else client.owner(pair.access_key)
+
     def check(self, client: KeyPairClient, pair: Pair) -> None:
         """Refuse a pair that MinIO would not take, or that is somebody else's."""
         if not pair.well_formed():
             raise Refused("use", self.id, "MinIO takes an access key of 3 to 20 characters and a secret key of 8 to 40",
                           f"Change the connection {self.connection}")  # fmt: skip
-        owner = client.owner(pair.access_key)
+        if pair.access_key == self.user and not client.accepts(pair):
+            raise Refused("use", self.id, f"the password given for {self.user} is not the one that MinIO has", f"Change the connection {self.connection}")
+        owner = self._owner(client, pair)
         if owner not in (None, self.user):
             raise Refused("use", self.id, f"the access key {half(pair.access_key)} belongs to {owner}",
                           f"Remove it from the secret {self.namespace}/{self.name}; the next run makes a new one")  # fmt: skip
 
     def make_accepted(self, client: KeyPairClient, pair: Pair) -> None:
         """Make MinIO accept a pair that it knows as the user's or not at all."""
-        if client.owner(pair.access_key) is None:
+        if self._owner(client, pair) is None:
             client.put_access_key(self.user, pair, new=True)
         elif not client.accepts(pair):
             client.put_access_key(self.user, pair, new=False)

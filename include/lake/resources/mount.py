@@ -1,6 +1,6 @@
 """Where the filesystem is mounted, now and after every boot (requirement A3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from include.lake.errors import Refused
@@ -23,12 +23,13 @@ class MountState:
 
 @dataclass(frozen=True)
 class MountFacts:
-    """What the guest has at a mount point. `entry` is its fstab line: UUID (or device), type, options."""
+    """What the guest has at a mount point. `entry` is its fstab line: UUID (or device), type, options; `leads_to` the UUID found there."""
 
     entry: tuple[str, str, str] | None
     mounted_uuid: str | None
     protected: bool
     bare_files: int  # files in the directory below the mount
+    leads_to: str | None = field(default=None, compare=False)
 
 
 class MountClient(Protocol):
@@ -58,7 +59,7 @@ class MountClient(Protocol):
 
 @dataclass(frozen=True)
 class Mount(Resource[MountState, MountClient]):
-    """A mount by UUID. What someone else mounted or stored at the mount point is refused."""
+    """A mount by UUID. A line that leads to the same filesystem by another name is rewritten; what someone else mounted or stored there is refused."""
 
     part: ClassVar[str] = "host"
     target: str
@@ -80,7 +81,7 @@ class Mount(Resource[MountState, MountClient]):
         """What is at the mount point."""
         facts = client.mount_facts(self.target)
         wanted = self.desired
-        for found, where in ((facts.entry and facts.entry[0], "/etc/fstab names"), (facts.mounted_uuid, "mounted there is")):
+        for found, where in ((facts.entry and (facts.leads_to or facts.entry[0]), "/etc/fstab names"), (facts.mounted_uuid, "mounted there is")):
             if found and wanted and found != wanted.uuid:
                 raise Refused("mount", self.id, f"{where} another filesystem ({found})", "Declare another mount_point, or take that one away yourself")
         if facts.bare_files:
