@@ -127,21 +127,24 @@ def _filled(template: str, vmid: int, config: VmConfig, vms: Vms) -> str:
 
 async def _copy_live(vms: Vms, vmid: int, config: VmConfig, chosen: dict[str, str], folder: Path, wanted: Wanted, task: Task) -> None:
     """Copy the disks of a running VM. What it writes meanwhile goes to its disks, and what was there to the copies first."""
-    machine, actions, names = vms.machine(vmid), list[dict[str, object]](), [f"{_JOB}{slot}" for slot in chosen]
+    machine, targets, actions = vms.machine(vmid), list[dict[str, object]](), list[dict[str, object]]()
     await _end_jobs(machine)
     for slot, volume in chosen.items():
-        copy = folder / f"drive-{slot}{_COPIES}"
+        copy, name = folder / f"drive-{slot}{_COPIES}", f"{_JOB}{slot}"
         size, base = await vms.storages.info(volume)
         await qemu_img("create", "-q", "-f", "qcow2", copy, str(size))
+        targets.append({"node-name": name, "driver": "qcow2", "file": {"driver": "file", "filename": str(copy)}})
         # What an image without a base never allocated reads as zeroes: of 500 sparse GiB only what is in use is gone through.
-        actions.append({"type": "drive-backup", "data": {"device": f"drive-{slot}", "job-id": f"{_JOB}{slot}", "target": str(copy), "format": "qcow2",
-                                                         "mode": "existing", "sync": "full" if base else "top", "auto-dismiss": False,
-                                                         **({"speed": wanted.bwlimit * 1024} if wanted.bwlimit else {})}})  # fmt: skip
+        # (`drive-backup` would make a full one of it.)
+        data = {"device": f"drive-{slot}", "job-id": name, "target": name, "sync": "full" if base else "top", "auto-dismiss": False}
+        actions.append({"type": "blockdev-backup", "data": data | ({"speed": wanted.bwlimit * 1024} if wanted.bwlimit else {})})
     try:
         async with _held(vms, vmid, config, wanted, task):
+            for target in targets:
+                await machine.qmp("blockdev-add", target)
             await machine.qmp("transaction", {"actions": actions})
         task.say("INFO: started backup task")
-        await _follow(machine, names, task)
+        await _follow(machine, [f"{_JOB}{slot}" for slot in chosen], task)
     finally:
         await _end_jobs(machine)
 
@@ -234,8 +237,11 @@ async def _end_jobs(machine: Machine) -> None:
                     elif job["status"] != "aborting":
                         await machine.qmp("job-cancel", {"id": job["id"]})
             if not left:
-                return
+                break
             await asyncio.sleep(0.1)
+        for node in await machine.qmp("query-named-block-nodes", {"flat": True}):
+            if node["node-name"].startswith(_JOB):
+                await machine.qmp("blockdev-del", {"node-name": node["node-name"]})
 
 
 def _prune(archive: archives.Archive, keep: int, task: Task) -> None:

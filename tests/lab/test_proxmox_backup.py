@@ -223,7 +223,7 @@ def test_what_is_refused(tiny: Any, node: Any, vmid: int, done: Task, free_id: i
     assert refused(create, vmid=vmid, archive=volid).content == f"unable to restore VM {vmid} - VM {vmid} already exists on node 'pve'"
     assert refused(create, vmid=vmid, archive=volid, force=1).status_code == 501
     assert refused(create, vmid=free_id, archive=volid, scsi0="local-lvm:1").errors == {"scsi0": "option conflicts with option 'archive'"}
-    gone = re.sub(r"-\d\d\.vma", "-61.vma", volid)
+    gone = re.sub(r"_\d\d\.vma", "_61.vma", volid)
     assert refused(create, vmid=free_id, archive=gone).content == f"volume '{gone}' does not exist"
     assert refused(create, vmid=free_id, archive=volid, **{"live-restore": 1}).status_code == 501
     assert refused(create, vmid=free_id, archive=volid, storage="local").errors == {"storage": "storage 'local' does not support vm images"}

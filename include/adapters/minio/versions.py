@@ -3,8 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 
+import urllib3
+
 from include.adapters.minio.server import ERRORS, Server
+from include.adapters.network import network_cause
 from include.lake.equal import Version
+from include.lake.errors import LakeError
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}
 BLOCK = 1 << 20
@@ -31,16 +35,21 @@ class VersionStore(Server):
 
         def read() -> str:
             answer = self._s3.get_object(version.bucket, version.key, version_id=version.id)
+            body, size = hashlib.sha256(), 0
             try:
-                body, size = hashlib.sha256(), 0
                 for block in answer.stream(BLOCK):
                     body.update(block)
                     size += len(block)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise self._broken(version, network_cause(error)) from None
             finally:
                 answer.close()
                 answer.release_conn()
             if size != version.size:
-                raise OSError(f"{version} broke off after {size} of {version.size} bytes")
+                raise self._broken(version, f"it ends after {size} of {version.size} bytes")
             return body.hexdigest()
 
         return self._find(str(version), read, _GONE)
+
+    def _broken(self, version: Version, cause: str) -> LakeError:
+        return LakeError("read", str(version), f"{cause} (MinIO at {self.endpoint})", "Read it again; if it stays so, its bytes on the disk are damaged")
