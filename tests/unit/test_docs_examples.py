@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from include.adapters.host.account import Accounts
+from include.adapters.host.ssh import Result
 from include.adapters.preflight import _variables
+from include.commands.remove import _plan as removal_plan
+from include.connections import Connection
 from include.lake.errors import LakeError
 from include.lake.lake import Lake, build_lake, load_lake
+from include.lake.remove import look, scope
 from include.lake.resource import ensure
 from include.lake.resources.binary import Source
 from include.lake.s3a import PREFIX, problems, s3a_profile
@@ -155,3 +160,39 @@ def test_refused_variables() -> None:
     body = application(Job("job.py"), Where("spark-jobs", "spark-sa", "image", "minio-s3-keys", "access-key", "secret-key"), {})
     body["spec"]["driver"]["env"][0]["name"] = "ACCESS_KEY"
     assert f"- {next(iter(_variables(body)))}" in outputs("how-to/errors.md")
+
+
+# Adopting, removing
+
+
+def test_the_plan_of_a_removal() -> None:
+    parts = Parts(load_lake()).converge()
+    assert "\n".join(removal_plan(load_lake(), look(load_lake(), scope(load_lake(), ()), parts))) in outputs("how-to/remove.md")
+
+
+def test_refused_removal() -> None:
+    parts = Parts(load_lake()).converge()
+    parts.minio.locked["datalake"] = "rows.parquet: compliance until 2030-01-01T00:00:00Z"
+    gone = replace(load_lake().buckets[0], desired=None)
+    assert message(lambda: ensure(gone, parts.minio, force={gone.id})) in outputs("how-to/remove.md")
+
+
+def test_refused_adoptions() -> None:
+    account = load_lake().account
+    said = Result(0, "content=minio\n", "")
+    accounts = Accounts(Connection("lake_host", "ssh"))
+    accounts.run = lambda *args, **options: said  # type: ignore[method-assign]
+    assert message(lambda: accounts.account(account.name, account.data_dir)) in outputs("how-to/adopt.md")
+    parts = Parts(load_lake()).converge()
+    service = parts.host.services["minio"]
+    lines = tuple(line.replace("=/mnt/minio_data", "=/mnt/minio_data/store") for line in service.environment or ())
+    parts.host.services["minio"] = replace(service, environment=lines)
+    assert message(lambda: ensure(load_lake().minio_service, parts.host)) in outputs("how-to/adopt.md")
+
+
+def test_the_declaration_that_adopts_a_filesystem() -> None:
+    lake = declared(blocks(DOCS / "how-to/adopt.md", "yaml")[0])
+    assert lake.filesystem.desired is not None
+    assert (lake.filesystem.desired.uuid, lake.filesystem.desired.label, lake.filesystem.made) == ("0b5e0f5c-3c1f-4b7e-9d52-5f0a6a5b1c11", None, "")
+    assert lake.mount.desired is not None
+    assert lake.mount.desired.uuid == lake.mount.uuid == lake.filesystem.desired.uuid
