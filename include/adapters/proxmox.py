@@ -153,6 +153,11 @@ class Proxmox:
             raise self._unreachable(_OTHER)
         return [str(r["name"]) for r in rows if r["name"] != "current"]
 
+    def holding(self, node: str, vmid: int, slot: str) -> list[str]:
+        """The names of the snapshots that hold the disk of a slot, which is not deleted while there are any."""
+        path = f"nodes/{node}/qemu/{vmid}/snapshot"
+        return [name for name in self.snapshots(node, vmid) if slot in (self.call("get", f"{path}/{name}/config") or {})]
+
 
 def parse_slot(text: str, vmid: int) -> SlotFacts | None:
     """A slot's line, as `local-lvm:vm-100-disk-1,backup=1,size=500G`. None when it is not a disk of that VM.

@@ -116,7 +116,10 @@ def refuse(lake: Lake, removal: Removal, clients: Clients) -> None:
         raise LakeError("remove", f"the lake {lake.spec.name}", "\n- ".join(["not everything of it can be seen", *(str(f.error) for f in removal.errors)]),
                         "Nothing was touched. Make it reachable, or wait, and run again")  # fmt: skip
     ids = {r.id for r in removal.goes}
-    wipes = removal.scope.wipes and bool(ids & {lake.filesystem.id, lake.vm_disk.id})
+    disk = lake.vm_disk
+    if disk.id in ids and (held := clients("proxmox").holding(disk.node, disk.vmid, disk.slot)):
+        raise Refused("delete", disk.id, f"the VM's snapshots {', '.join(held)} hold it", "Delete them in Proxmox VE (VM → Snapshots), and run again")
+    wipes = removal.scope.wipes and bool(ids & {lake.filesystem.id, disk.id})
     stored = [r for r in removal.goes if isinstance(r, Bucket)]
     if removal.store is None:
         if wipes and not _looked_through(lake, clients):

@@ -18,7 +18,12 @@ NAME, GIB, PAIR = "contract-nobody", Size(2**30), Pair("CONTRACTNOBODY", Secret(
 AT = ("pve", 100, "scsi29")
 
 READING: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "proxmox": {"slot": lambda c: c.slot(*AT), "scsihw": lambda c: c.scsihw(*AT[:2]), "snapshots": lambda c: c.snapshots(*AT[:2])},
+    "proxmox": {
+        "slot": lambda c: c.slot(*AT),
+        "scsihw": lambda c: c.scsihw(*AT[:2]),
+        "snapshots": lambda c: c.snapshots(*AT[:2]),
+        "holding": lambda c: c.holding(*AT),
+    },
     "host": {
         "device": lambda c: c.device(AT[2]),
         "mount_facts": lambda c: c.mount_facts("/mnt/contract-nowhere"),

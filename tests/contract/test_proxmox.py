@@ -260,6 +260,7 @@ def test_a_larger_disk_is_refused(rig: Rig) -> None:
 
 def test_a_disk_goes_with_its_volume(rig: Rig) -> None:
     before = rig.volumes()
+    assert rig.client.holding(*rig.at) == []
     rig.client.remove_disk(*rig.at)  # none: no error
     rig.client.add_disk(*rig.at, STATE)
     gone = VmDisk(*rig.at, None)
@@ -273,6 +274,7 @@ def test_a_disk_goes_with_its_volume(rig: Rig) -> None:
 def test_a_disk_that_a_snapshot_holds_stays(rig: Rig) -> None:
     rig.client.add_disk(*rig.at, STATE)
     rig.client.take_snapshot(*rig.at[:2], "homelake-1", "")
+    assert rig.client.holding(*rig.at) == ["homelake-1"]
     with pytest.raises(LakeError):
         rig.client.remove_disk(*rig.at)
     assert look(rig).state == STATE

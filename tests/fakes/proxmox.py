@@ -90,6 +90,9 @@ class FakeProxmox(Fake):
         self._vm(vmid)
         return list(self.taken)
 
+    def holding(self, node: str, vmid: int, slot: str) -> list[str]:
+        return self.snapshots(node, vmid) if slot in self.slots else []
+
     def restart(self) -> None:
         """The VM stops and starts: what waited holds now."""
         for slot, flags in self.waiting.items():

@@ -116,6 +116,15 @@ def test_a_locked_object_refuses_it_all_before_anything_is_touched(data: list[st
     assert "service/minio" in down(site), "and does not keep the rest from going"
 
 
+def test_a_disk_that_a_snapshot_holds_refuses_it_all_before_anything_is_touched() -> None:
+    site = made()
+    site.proxmox.take_snapshot("pve", 100, "homelake-20260102-030405", "")
+    before = list(site.writes)
+    with pytest.raises(Refused, match=r"Unable to delete vm-disk/100/scsi1: the VM's snapshots homelake-20260102-030405 hold it. Delete them in Proxmox VE"):
+        down(site, DISK)
+    assert site.writes == before
+
+
 def test_data_that_cannot_be_looked_through_are_not_deleted() -> None:
     site = made()
     down(site)
