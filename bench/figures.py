@@ -159,7 +159,7 @@ def show(bucket: str, data: str) -> None:
     parts = {"minio": MinioServer(from_environment(os.environ)("minio_admin")), "host": Here(Connection("lake_host", "ssh"))}
     found = measure([bucket], data, parts.__getitem__)
     whole(found)
-    figures = report(found, (), Thresholds(0.8, 0.95, timedelta(seconds=5)), datetime.now(UTC))
+    figures = report(found, None, Thresholds(0.8, 0.95, timedelta(seconds=5)), datetime.now(UTC))
     print(*lines(figures, 5), *verdicts(figures), json.dumps(figures.as_dict()), sep="\n")
 
 

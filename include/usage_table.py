@@ -10,7 +10,9 @@ from include.lake.usage import BucketUsage
 def lines(report: Report, cycle: float) -> Iterator[str]:
     """The whole report: levels, buckets, uploads, and how old the counters are. `cycle`: the scanner's pause, in seconds."""
     if report.levels:
-        yield from table(("", "used", "of", "full", "a day", "full on"), [_level(level) for level in report.levels])
+        rows = [_level(level) for level in report.levels]
+        known = 6 if any(row[4] or row[5] for row in rows) else 4  # without a history there is nothing to say of growth
+        yield from table(("", "used", "of", "full", "a day", "full on")[:known], [row[:known] for row in rows])
     if report.usage.buckets:
         yield ""
         yield from table(("bucket", "objects", "bytes", "noncurrent", "their bytes", "delete markers"), [_bucket(b) for b in report.usage.buckets])

@@ -25,7 +25,7 @@ def usage(args: argparse.Namespace) -> int:
         found = measure((b.name for b in spec.buckets), spec.filesystem.mount_point, clients)
     finally:
         clients.close()
-    figures = report(found, _history() if args.forecast else (), thresholds(spec), datetime.now(UTC))
+    figures = report(found, _history() if args.forecast else None, thresholds(spec), datetime.now(UTC))
     if args.json:
         print(json.dumps(figures.as_dict(), indent=2, ensure_ascii=False))
     else:

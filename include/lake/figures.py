@@ -126,16 +126,16 @@ def point(usage: Usage, now: datetime) -> Point:
     return Point(int(now.timestamp()), values)
 
 
-def report(usage: Usage, history: History, thresholds: Thresholds, now: datetime) -> Report:
-    """Judge a look by the thresholds; the history (this look among it) gives growth and dates."""
+def report(usage: Usage, history: History | None, thresholds: Thresholds, now: datetime) -> Report:
+    """Judge a look by the thresholds; the history (this look among it) gives growth and dates, None leaves them out."""
     levels = tuple(_levels(usage, history, thresholds))
     at = {mark: tuple(str(level) for level in levels if level.mark is mark) for mark in Mark}
     return Report(now, usage, levels, at[Mark.WARN] + tuple(_stale(usage, thresholds, now)), at[Mark.FAIL], usage.errors)
 
 
-def _levels(usage: Usage, history: History, thresholds: Thresholds) -> Iterator[Level]:
+def _levels(usage: Usage, history: History | None, thresholds: Thresholds) -> Iterator[Level]:
     def level(name: str, used: int, limit: int | None) -> Level:
-        return Level(name, used, limit, thresholds.mark(used, limit), forecast(history, name, limit))
+        return Level(name, used, limit, thresholds.mark(used, limit), Forecast() if history is None else forecast(history, name, limit))
 
     for bucket in usage.buckets:
         if bucket.counted:

@@ -57,6 +57,11 @@ def test_a_warning_says_when_it_is_full() -> None:
     assert report(usage(85 * GIB), (), LIMITS, NOW).warnings == ("bucket/datalake is 85.0% full: 85 GiB of 100 GiB",)
 
 
+def test_without_a_history_nothing_is_said_of_growth() -> None:
+    (bucket, *_) = report(usage(1), None, LIMITS, NOW).levels
+    assert (bucket.forecast.per_day, bucket.forecast.note) == (None, "")
+
+
 def test_counters_that_stand_still_are_told() -> None:
     old = replace(usage(1), counted_at=NOW - timedelta(hours=3))
     (text,) = report(old, (), LIMITS, NOW).warnings
