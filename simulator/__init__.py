@@ -1,0 +1,1 @@
+"""A payment simulator: customers, cards, merchants, transfers, fraud with its ground truth. Stands apart: it imports nothing else of Homelake."""
