@@ -146,7 +146,7 @@ class Storages:
             for content, folder in _FOLDERS.items():
                 if content == "backup":
                     continue
-                for path in sorted((self.folder / storage / folder).iterdir()):
+                for path in sorted(p for p in (self.folder / storage / folder).iterdir() if p.exists()):  # an image's cache may be gone
                     found.append({"volid": f"{storage}:{content}/{path.name}", "content": content, "format": path.suffix[1:],
                                   "size": path.stat().st_size, "ctime": int(path.stat().st_ctime)})  # fmt: skip
         return [v for v in found if (kind is None or v["content"] == kind) and (vmid is None or v.get("vmid") == vmid)]
