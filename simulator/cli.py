@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     where = o.add_mutually_exclusive_group(required=True)
     where.add_argument("--parquet", metavar="DIR", help="a folder of Parquet: events, malformed records, labels")
     where.add_argument("--ndjson", metavar="FILE", help="lines of JSON; - is stdout")
+    where.add_argument("--kafka", metavar="BOOTSTRAP", help="a Kafka: host:port, or several with commas; needs --topic")
+    o.add_argument("--topic", metavar="NAME", help="with --kafka: the topic; NAME.labels has the ground truth, NAME.progress the next epoch")
+    o.add_argument("--partitions", type=int, default=6, metavar="N", help="with --kafka: of a topic that is not there yet (default: 6)")
+    o.add_argument(
+        "--kafka-config", metavar="FILE", help="with --kafka: librdkafka properties, name=value a line (TLS, SASL), so that no secret is an argument"
+    )
     o.add_argument("--labels", metavar="FILE", help="with --ndjson: the ground truth of fraud, as lines of JSON")
     r = p.add_argument_group("how it runs (these change no byte)")
     r.add_argument("--speed-up", type=_speed, default=1.0, metavar="N", help="seconds of event time in one second, or max (default: 1)")
@@ -102,9 +108,27 @@ def output_of(args: argparse.Namespace) -> Output:
     """The output that was asked for."""
     if args.labels and args.ndjson is None:
         raise SimulatorError("use", "--labels", "this output has its labels with it", "Leave it out")
+    if (args.kafka is None) != (args.topic is None):
+        raise SimulatorError("use", "--kafka" if args.kafka else "--topic", "--kafka and --topic go together", "Give both")
+    if args.kafka is not None:
+        from simulator.outputs.kafka import KafkaOutput  # librdkafka is loaded only by who needs it
+
+        return KafkaOutput(args.kafka, args.topic, args.resume, args.partitions, properties(args.kafka_config))
     if args.parquet is not None:
         return ParquetOutput(Path(args.parquet), args.resume)
     return LinesOutput(args.ndjson, args.labels, args.resume)
+
+
+def properties(file: str | None) -> dict[str, str]:
+    """The properties of a file; empty lines and comments are left out."""
+    try:
+        rows = [r.strip() for r in Path(file).read_text().splitlines()] if file else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise SimulatorError("read", str(file), getattr(error, "strerror", None) or str(error), "Give a file of name=value lines") from error
+    pairs = [r.partition("=") for r in rows if r and not r.startswith("#")]
+    if bad := [n for n, (_, sign, _) in enumerate(pairs, 1) if not sign]:
+        raise SimulatorError("read", str(file), f"property {bad[0]} has no =", "Write name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def state_of(args: argparse.Namespace) -> Path | None:

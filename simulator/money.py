@@ -32,7 +32,7 @@ LARGEST = 10**10  # minor units: with it no conversion overflows 64 bits
 def _rate(source: Currency, target: Currency) -> int:
     """Minor units of `target` for one minor unit of `source`, times 2**SCALE."""
     ratio: Fraction = Fraction(target.per_euro) * 10**target.digits / (Fraction(source.per_euro) * 10**source.digits)
-    return round(ratio * 2**SCALE)
+    return round(ratio * (1 << SCALE))
 
 
 RATES = np.array([[_rate(s, t) for t in CURRENCIES] for s in CURRENCIES], np.int64)

@@ -1,6 +1,5 @@
 """Records as JSON, made in columns: each field is a piece of text, and Arrow joins the pieces. Null fields are left out."""
 
-import json
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -96,6 +95,8 @@ def lines(records: pa.BinaryArray) -> bytes:
     return bytes(memoryview(ended.buffers()[2])[: offsets[len(ended)]])
 
 
-def label_lines(table: pa.Table) -> bytes:
-    """The ground truth, one JSON object a line. Labels are few."""
-    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in table.to_pylist()).encode()
+def label_values(table: pa.Table) -> pa.BinaryArray:
+    """The ground truth, one JSON object each."""
+    names = [f'{"," if n else "{"}"{name}":"' for n, name in enumerate(table.column_names)]
+    pieces = [piece for name, column in zip(names, table.columns, strict=True) for piece in (name, column.combine_chunks(), '"')]
+    return _join(*pieces, "}").cast(pa.binary())

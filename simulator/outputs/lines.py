@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from simulator.errors import SimulatorError
 from simulator.events import Events
-from simulator.ndjson import label_lines, lines, values
+from simulator.ndjson import label_values, lines, values
 from simulator.outputs.base import Batch, Encoder, counted
 from simulator.outputs.place import EpochFile, resumed
 from simulator.population import population
@@ -23,7 +23,7 @@ class LinesEncoder:
     def __call__(self, stream: Stream, epoch: int, records: Events) -> Batch:
         """The text."""
         text = lines(values(stream.seed, population(stream.seed, stream.accounts), records))
-        return counted(stream, epoch, records, (text, label_lines(labels(records))), len(text))
+        return counted(stream, epoch, records, (text, lines(label_values(labels(records)))), len(text))
 
 
 class LinesOutput:
@@ -66,6 +66,7 @@ class LinesOutput:
             if file.tell() < size:
                 raise SimulatorError("resume", str(path), f"it has {file.tell()} bytes, and {size} were written", "Bring it back, or begin a new file")
             file.truncate(size)
+            file.seek(size)  # else `tell` would still say where the end was
         except OSError as error:
             raise SimulatorError("write", str(path), error.strerror or str(error), "Give a file that can be written") from error
         return file
