@@ -27,14 +27,17 @@ def fraud(stream: Stream, people: Population, epoch: int) -> Events | None:
     """The fraudulent events of an epoch, with their times and labels."""
     if not stream.fraud or stream.over(epoch):
         return None
-    made = _block(stream, epoch // _block_epochs(stream))
-    low, high = np.searchsorted(made.ts, [stream.begins(epoch), stream.begins(epoch + 1)])
-    return made.take(np.arange(low, high)) if high > low else None
+    begin, end = stream.begins(epoch), stream.begins(epoch + 1)
+    block, parts = epoch // _block_epochs(stream), []
+    for made in (_block(stream, block - 1), _block(stream, block)):  # a campaign may reach into the next block, also into the first one
+        low, high = np.searchsorted(made.ts, [begin, end])
+        parts.append(made.take(np.arange(low, high)))
+    return joined(parts)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _block(stream: Stream, block: int) -> Events:
-    """All campaigns that run within a block, by time."""
+    """All campaigns that begin within a block, by time."""
     people = population(stream.seed, stream.accounts)
     epochs = _block_epochs(stream)
     first, last = block * epochs, (block + 1) * epochs
@@ -46,10 +49,9 @@ def _block(stream: Stream, block: int) -> Events:
         campaigns = int(rng.poisson(mean / 3 / _EVENTS[pattern]))
         if campaigns:
             made = make(people, rng, campaigns)
-            # A campaign lasts as long as its slowest hop, at most a third of a block, and begins where it can end within it.
-            spread = rng.integers(0, max(1, length * 2 // 3), campaigns)
-            number = mixed((np.uint64(block) << np.uint64(24)) + made.campaign + np.uint64(int(pattern) << 20), stream.seed + 1)
-            within = np.minimum(made.ts, BLOCK_MS // 3 - 1) * length // BLOCK_MS
+            spread = rng.integers(0, length, campaigns)
+            number = mixed((np.int64(block) << 24 | int(pattern) << 20 | made.campaign.astype(np.int64)).astype(np.uint64), stream.seed + 1)
+            within = np.minimum(made.ts, length - 1)
             parts.append(made.put(ts=begin + spread[made.campaign.astype(np.int64)] + within, campaign=number, pattern=np.full(len(made), int(pattern))))
     if not parts:
         return events(0)

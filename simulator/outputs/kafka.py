@@ -26,13 +26,13 @@ _TRIES = 5  # of one epoch
 
 @dataclass(frozen=True)
 class KafkaEncoder:
-    """The records' keys, values and times, and their labels."""
+    """The records' keys and values, and their labels."""
 
     def __call__(self, stream: Stream, epoch: int, records: Events) -> Batch:
         """Columns; they become messages where they are sent."""
         people = population(stream.seed, stream.accounts)
         made = values(stream.seed, people, records)
-        payload = (keys(stream.seed, people, records).cast(pa.binary()), made, pa.array(records.emitted), label_values(labels(records)))
+        payload = (keys(stream.seed, people, records).cast(pa.binary()), made, label_values(labels(records)))
         return counted(stream, epoch, records, payload, made.nbytes)
 
 
@@ -83,10 +83,11 @@ class KafkaOutput:
             self._producer = None
 
     def _send(self, batch: Batch) -> None:
-        who, what, when, labelled = batch.payload
+        who, what, labelled = batch.payload
         for at in range(0, len(who), _CHUNK):
-            # The client takes messages one by one: here, and only here, each record is an object.
-            chunk = [{"key": k, "value": v, "timestamp": t} for k, v, t in zip(*(c.slice(at, _CHUNK).to_pylist() for c in (who, what, when)), strict=True)]
+            # The client takes messages one by one: here, and only here, each record is an object. A message's own time is that of the clock:
+            # with times of sending in the past the topic's retention would remove them at once.
+            chunk = [{"key": k, "value": v} for k, v in zip(*(c.slice(at, _CHUNK).to_pylist() for c in (who, what)), strict=True)]
             self._hand(self.topic, chunk)
         self._hand(self.topic + ".labels", [{"value": v} for v in labelled.to_pylist()])
         self._hand(self.topic + ".progress", [{"key": self.topic.encode(), "value": kept_text(self._stream, batch.epoch + 1).encode()}])

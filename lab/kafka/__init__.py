@@ -1,0 +1,21 @@
+"""A Kafka broker out of Maven's jars."""
+
+import shutil
+from pathlib import Path
+
+from lab import cache
+from lab.errors import LabError
+from lab.run import sh
+
+POM = Path(__file__).with_name("pom.xml")
+
+
+def jars() -> Path:
+    """The folder of a broker's jars; fetched once."""
+
+    def make(folder: Path) -> None:
+        if not shutil.which("mvn"):
+            raise LabError("build", "Kafka", "there is no Maven on this machine", "On Debian: apt-get install maven")
+        sh("mvn", "-B", "-q", "-f", POM, "dependency:copy-dependencies", f"-Djars={folder}")
+
+    return cache.built("kafka", cache.fingerprint(files=[POM]), make, "Kafka (43 MB)")
