@@ -62,9 +62,9 @@ class Removal:
         answer: Any = self.call(
             f"{kind} in {namespace}", self.api.call_api, f"/{_KINDS[kind]}".replace("NAMESPACE", namespace), "GET", absent=(404,),
             header_params={"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"},
-            auth_settings=["BearerToken"], response_type="object", _return_http_data_only=True,
+            auth_settings=["BearerToken"], response_types_map={200: "object"}, _return_http_data_only=True,
         )  # fmt: skip
-        return list((answer or {}).get("items", ()))
+        return list((answer or {}).get("items") or ())
 
     def remove_namespace(self, name: str) -> None:
         """Delete it, and wait until Kubernetes has cleared it away."""
