@@ -16,7 +16,7 @@ from include.lake.errors import LakeError, Unreachable
 from include.lake.units import Size
 
 LINES = 500  # of a task's log at once
-STORE_TIMEOUT = 300  # seconds
+STORE_TIMEOUT = 600  # seconds
 
 
 class Backups(Agent):
@@ -162,6 +162,14 @@ class Backups(Agent):
         """The lake's MinIO, or the restored one at an address: it has the same root credentials."""
         connection, url = self._connections("minio_admin"), urlsplit(self._url())
         return VersionStore(replace(connection, host=f"{url.scheme}://{address}:{url.port or connection.port or 9000}") if address else connection)
+
+    def serving(self, address: str) -> bool:
+        """Whether MinIO answers at an address."""
+        try:
+            self.store(address).bucket_names()
+        except Unreachable:
+            return False
+        return True
 
     def wait_store(self, address: str) -> None:
         """Wait until MinIO answers at an address and lets root in."""

@@ -17,6 +17,8 @@ from include.lake.guest_network import Guest, GuestClient
 _MARK = re.compile(r"Restored by Homelake: lake ([^\s,]+), VM (\d+), backup (\S+) of (\d+)(?:\s+Address: (\S+))?")
 _MAC = re.compile(r"(?:^|,)(?:[\w-]+)=([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})(?=,|$)")
 _ON = ("1", "on", "yes", "true")
+# After a boot so slow that systemd gave up on the disk, it neither mounts it nor starts what needs it by itself.
+START = "systemctl start --no-block minio"
 
 
 class RestoreClient(GuestClient, Protocol):
@@ -54,6 +56,9 @@ class RestoreClient(GuestClient, Protocol):
 
     def occupied(self, address: str) -> bool:
         """Whether anything answers at an address."""
+
+    def serving(self, address: str) -> bool:
+        """Whether MinIO answers at an address."""
 
     def wait_store(self, address: str) -> None:
         """Wait until MinIO answers at an address and lets root in."""
@@ -125,8 +130,10 @@ class Restore:
             client.change(self.node, self.vmid, {card: plugged(settings[card])})
             say(f"the guest has its address, and {card} is plugged in")
         address = self._answers(client, card, plugged(settings[card]), mac)
-        say(f"waiting for MinIO at {address}")
-        client.wait_store(address)
+        if not client.serving(address):
+            say(f"waiting for MinIO at {address}")
+            client.run(self.node, self.vmid, START)
+            client.wait_store(address)
         if mark.address != address:
             client.change(self.node, self.vmid, {"description": str(replace(mark, address=address))})
         return Restored(self.vmid, address, mark.backup, mark.made)

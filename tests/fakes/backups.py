@@ -9,7 +9,7 @@ from include.lake.backup import Backup
 from include.lake.equal import Version
 from include.lake.errors import LakeError, Unreachable
 from include.lake.guest_network import LOOK, NAMED, TAKE_ON
-from include.lake.restore import unplugged
+from include.lake.restore import START, unplugged
 from include.lake.units import Size
 from tests.fakes.base import Fake, writing
 
@@ -29,6 +29,7 @@ class Machine:
     taken_file: str = LAN
     machine_id: int = 1
     networkd: bool = True
+    store: bool = False
 
     @property
     def mac(self) -> str:
@@ -55,7 +56,7 @@ class FakeBackups(Fake):
         super().__init__()
         self.clock = 1_000_000
         settings = {"name": "datalake", "net0": f"virtio={MAC},bridge=vmbr0", "agent": "1", "digest": "0", "memory": "2048", "onboot": "1"}
-        self.vms: dict[int, Machine] = {100: Machine(settings, running=True)}
+        self.vms: dict[int, Machine] = {100: Machine(settings, running=True, store=True)}
         self.hidden: set[int] = set()
         self.kept: dict[str, tuple[Backup, dict[str, str], dict[str, str]]] = {}
         self.tasks: dict[str, Work] = {}
@@ -194,8 +195,15 @@ class FakeBackups(Fake):
             return "\n".join([*lines, *(["networkd=yes", f"file={vm.taken_file}"] if vm.networkd else [])])
         if script == NAMED:
             return "\n".join(p for p, text in vm.files.items() if p != args[0] and any(a in text for a in args[1:]))
+        if script == START:
+            self._start_store(vmid)
+            return ""
         (self._take_on if script == TAKE_ON else self._as_another)(vm, *args)
         return ""
+
+    @writing
+    def _start_store(self, vmid: int) -> None:
+        self.vms[vmid].store = True
 
     @writing
     def _take_on(self, vm: Machine, device: str, path: str) -> None:
@@ -236,8 +244,11 @@ class FakeBackups(Fake):
     def occupied(self, address: str) -> bool:
         return address in self.elsewhere or any(address in self.network(v) for v in self.vms)
 
+    def serving(self, address: str) -> bool:
+        return address not in self.without_store and any(address in self.network(v) and vm.store for v, vm in self.vms.items())
+
     def wait_store(self, address: str) -> None:
-        if address in self.without_store or not self.occupied(address):
+        if not self.serving(address):
             raise Unreachable(f"MinIO at {address}", "nothing within 300 s")
 
 

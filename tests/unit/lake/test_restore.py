@@ -39,7 +39,7 @@ def run(fake: FakeBackups, job: Restore = JOB, backup: str = "") -> Restored:
     return job.run(fake, lambda volid: KEEPING.choose(fake, volid), backup, silent)
 
 
-@pytest.mark.parametrize(("job", "change", "calls"), [(JOB, lambda fake: None, 6), (BY_DHCP, dhcp, 5)], ids=["static", "dhcp"])
+@pytest.mark.parametrize(("job", "change", "calls"), [(JOB, lambda fake: None, 7), (BY_DHCP, dhcp, 6)], ids=["static", "dhcp"])
 def test_a_kill_at_every_call_leaves_what_the_next_run_completes(job: Restore, change: Callable[[FakeBackups], None], calls: int) -> None:
     original = copy.deepcopy(site(change).vms[100])
     fakes: list[FakeBackups] = []
