@@ -94,7 +94,7 @@ def stream_of(args: argparse.Namespace, kept: Stream | None) -> Stream:
     """The stream that was asked for: what is kept, or the defaults, with the options that were given."""
     stream = kept or Stream()
     given = {n: getattr(args, n) for n in ("seed", "rate", "flat", "accounts", "late", "duplicates", "malformed", "fraud") if getattr(args, n) is not None}
-    if args.start is not None:
+    if args.start is not None and not (kept and args.start == "now"):  # a stream that began then goes on
         given["start"] = moment(args.start)
     epoch = stream.epoch_ms if args.epoch is None else round(args.epoch * 1000)
     if args.duration is not None:

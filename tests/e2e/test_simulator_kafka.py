@@ -133,6 +133,7 @@ def test_stopped_by_a_signal_it_ends_between_epochs(broker: Broker, expected: li
     assert sorted(v for _, _, v in committed(broker, "stopped")) == expected
 
 
+@pytest.mark.long
 def test_the_broker_is_killed_and_comes_back(broker: Broker, expected: list[bytes], tmp_path: Path) -> None:
     process = simulate(broker, "power", "--speed-up=5")
     wait_for(broker, "power", 3, process)
