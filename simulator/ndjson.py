@@ -11,7 +11,7 @@ from simulator.arrays import Codes
 from simulator.catalogue import CATEGORIES, COUNTRIES
 from simulator.damage import damaged
 from simulator.events import DAMAGED, Channel, Events, Kind, Reason
-from simulator.ledger import postings
+from simulator.ledger import Postings, postings
 from simulator.money import CURRENCIES
 from simulator.population import Population, population
 from simulator.schema import hexadecimal, ledger_names, numbered, picked, shops
@@ -25,7 +25,7 @@ class Pieces(NamedTuple):
     how: Any  # by currency, channel
     shop: Any  # by merchant
     posted: Any  # by ledger code
-    of: Any  # by currency
+    of: Any  # by currency, and whether it is the event's last
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +45,7 @@ def _pieces(seed: int, accounts: int) -> Pieces:
         how=pa.array([f',"currency":"{c.code}","channel":"{h.name.lower()}"' for c in CURRENCIES for h in Channel]),
         shop=_join(',"merchant":"', shops, picked(kinds, people.category), picked(pa.array([c.code for c in COUNTRIES]), people.shop_country), '"'),
         posted=_join('{"account":"', names, '","amount":'),
-        of=pa.array([f',"currency":"{c.code}"}}' for c in CURRENCIES]),
+        of=pa.array([f',"currency":"{c.code}"}}{end}' for c in CURRENCIES for end in (",", "")]),
     )
 
 
@@ -63,10 +63,18 @@ def _maybe(codes: Codes, there: Any) -> Any:
     return pc.fill_null(picked(there, np.where(codes, place, -1)), "")
 
 
+def _entries(p: Pieces, posted: Postings) -> Any:
+    """The postings of each event as one text. They stand one after another already, so only the places where an event's begin are to be told."""
+    last = np.zeros(len(posted.account), np.int64)
+    last[posted.offsets[1:] - 1] = 1
+    each = _join(picked(p.posted, posted.account), _text(posted.amount), picked(p.of, posted.currency * 2 + last))
+    starts = np.frombuffer(each.buffers()[1], np.int32)[posted.offsets] if len(each) else posted.offsets.astype(np.int32)
+    return pa.StringArray.from_buffers(len(posted.offsets) - 1, pa.py_buffer(starts), each.buffers()[2])
+
+
 def values(seed: int, people: Population, given: Events) -> pa.BinaryArray:
     """The records' values: one JSON object each, or what is left of it where the record is damaged."""
     p, posted = _pieces(seed, people.accounts), postings(people, given)
-    entries = _join(picked(p.posted, posted.account), _text(posted.amount), picked(p.of, posted.currency))
     card, device, back = given.card >= 0, given.device >= 0, given.ref != 0
     shop = shops(people, given)
     whole = _join(
@@ -76,7 +84,7 @@ def values(seed: int, people: Population, given: Events) -> pa.BinaryArray:
         _maybe(device, _join(',"device":"', numbered("D", given.device[device]), '"')),
         pc.fill_null(picked(p.shop, shop), ""),
         _maybe(back, _join(',"ref":"', hexadecimal(given.ref[back]), '"')),
-        ',"postings":[', pc.binary_join(pa.ListArray.from_arrays(pa.array(posted.offsets.astype(np.int32)), entries), ","), "]}",
+        ',"postings":[', _entries(p, posted), "]}",
     )  # fmt: skip
     return damaged(seed, given, whole.cast(pa.binary())) if (given.extra == DAMAGED).any() else whole.cast(pa.binary())
 

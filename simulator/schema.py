@@ -39,15 +39,14 @@ PARQUET = pa.schema([*EVENT, EMITTED])
 MALFORMED = pa.schema([pa.field("key", pa.string(), False), pa.field("value", pa.binary(), False), EMITTED])
 LABELS = pa.schema([pa.field("id", pa.string(), False), pa.field("pattern", pa.string(), False), pa.field("campaign", pa.string(), False)])
 
-_HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
+_HEX = np.frombuffer(b"".join(b"%02x" % n for n in range(256)), np.uint16)  # the two digits of each byte
 
 
 def hexadecimal(numbers: U64) -> pa.StringArray:
     """64-bit numbers as text of 16 digits."""
-    shifts = np.arange(60, -4, -4, dtype=np.uint64)
-    text = _HEX[((numbers[:, None] >> shifts) & np.uint64(15)).astype(np.intp)]
+    text = _HEX[numbers.astype(">u8").view(np.uint8)]
     offsets = np.arange(0, 16 * len(numbers) + 1, 16, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(text)))
+    return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
 def picked(values: Any, codes: Codes) -> Any:
