@@ -13,10 +13,22 @@ from typing import Protocol
 from include.lake.errors import LakeError, Refused
 
 OURS = "/etc/systemd/network/00-homelake-restored.network"
+# The agent answers before the card and the network are there: a slow boot is waited for.
 LOOK = r"""
-for d in /sys/class/net/*; do [ "$(cat "$d/address" 2>/dev/null)" = "$1" ] && echo "device=${d##*/}" && dev=${d##*/}; done
-systemctl is-active -q systemd-networkd && echo networkd=yes || exit 0
-[ -n "$dev" ] && LC_ALL=C networkctl status --no-pager --lines=0 "$dev" 2>/dev/null | sed -n 's/^ *Network File: */file=/p'
+end=$(($(date +%s) + 90))
+while :; do
+  for d in /sys/class/net/*; do [ "$(cat "$d/address" 2>/dev/null)" = "$1" ] && dev=${d##*/}; done
+  if [ -n "$dev" ]; then
+    systemctl is-enabled -q systemd-networkd 2>/dev/null || systemctl is-active -q systemd-networkd || break
+    file=$(LC_ALL=C networkctl status --no-pager --lines=0 "$dev" 2>/dev/null | sed -n 's/^ *Network File: *//p')
+    case $file in /*) break ;; esac
+  fi
+  [ "$(date +%s)" -lt "$end" ] || break
+  sleep 1
+done
+[ -n "$dev" ] && echo "device=$dev"
+systemctl is-active -q systemd-networkd && echo networkd=yes
+case $file in /*) echo "file=$file" ;; esac
 exit 0
 """
 # The agent makes files that everybody may write.

@@ -116,6 +116,7 @@ class Restore:
         self._check()
         settings = self._there(client, backup, say)
         if settings is None:
+            self._free(client)
             settings = self._make(client, choose(backup), say)
         mark = Mark.read(settings.get("description", ""))
         assert mark is not None
@@ -177,7 +178,6 @@ class Restore:
         if archived.get("agent", "0").split(",")[0].removeprefix("enabled=") not in _ON:
             raise Refused("restore", volid, "its VM has no guest agent, and without it its address cannot be changed before it is plugged in",
                           f"Install qemu-guest-agent in the lake's VM, run on its node: qm set {self.original} --agent 1, restart the VM, make a new backup")  # fmt: skip
-        self._free(client)
         own = {"name": f"{archived.get('name', f'vm{self.original}')}-restored", "onboot": "0",
                "description": str(Mark(self.lake, self.original, volid, backup.made))}  # fmt: skip
         cards = {key: with_cable_out(value) for key, value in archived.items() if re.fullmatch(r"net\d+", key)}

@@ -247,7 +247,7 @@ def test_the_original_is_untouched_and_was_never_met(story: Story) -> None:
 def test_a_killed_run_was_finished_by_the_next(story: Story) -> None:
     log = (story.lab.state / "pve" / "access.log").read_text().splitlines()
     assert sum(" POST /api2/json/nodes/pve/qemu 200 " in line for line in log[-4000:]) >= 1
-    tasks = story.proxmox("GET", "/tasks", source="all", typefilter="qmrestore", limit=0)
+    tasks = story.proxmox("GET", "/tasks", source="all", typefilter="qmrestore", limit=1000)
     assert len([t for t in tasks if t["id"] == str(VMID) and t["starttime"] >= story.done["made"]]) == 1, story.killed_at
 
 
