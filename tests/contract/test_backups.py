@@ -119,6 +119,8 @@ def test_a_backup_that_goes_on_is_found_by_its_task(rig: Rig) -> None:
 def test_keeping_makes_finds_and_prunes(rig: Rig) -> None:
     keeping = Keeping("contract", "0123abcd", "pve", rig.vmid, "local", 1)
     foreign = made(rig, "nightly")
+    if isinstance(rig, Real):
+        time.sleep(1.1)
     first = keeping.back_up(rig.client, "snapshot", silent)
     if isinstance(rig, Real):
         time.sleep(1.1)
