@@ -28,7 +28,7 @@ def contradictions(spec: LakeSpec, growth: Mapping[str, float] | None = None) ->
 
 def _of_bucket(spec: LakeSpec, bucket: Bucket, growth: Mapping[str, float]) -> Iterable[Contradiction]:
     if bucket.retention:
-        yield from _of_retention(spec, bucket, bucket.retention.period, growth.get(bucket.name, 0.0))
+        yield from _of_retention(spec, bucket, int(bucket.retention.period), growth.get(bucket.name, 0.0))
     forgets = [r for r in bucket.lifecycle if r.noncurrent]
     if bucket.versioning and bucket.quota and not forgets:
         yield Contradiction("quota", f"what is overwritten or deleted in {bucket.name} is kept as a noncurrent version for ever and counts against the quota of "

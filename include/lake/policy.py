@@ -42,16 +42,17 @@ def policy_document(role: str, scopes: tuple[str, ...], *, probe: bool = False) 
 
 
 def _on_buckets(whole: tuple[str, ...], below: tuple[str, ...], adds: bool) -> list[dict[str, Any]]:
-    listing = _LIST + (_LIST_UPLOADS if adds else ())
-    statements = [_statement("Allow", _LOCATION + listing, whole)] if whole else []
+    uploads = _LIST_UPLOADS if adds else ()
+    statements = [_statement("Allow", _LOCATION + _LIST + uploads, whole)] if whole else []
     if not below:
         return statements
-    statements.append(_statement("Allow", _LOCATION, sorted({s.partition("/")[0] for s in below})))
+    # MinIO knows no condition of a prefix for the listing of uploads, and a committer needs it to clear up after a task that failed.
+    statements.append(_statement("Allow", _LOCATION + uploads, sorted({s.partition("/")[0] for s in below})))
     for scope in below:
         bucket, _, prefix = scope.partition("/")
         # Its own prefix, and by name the folders above it: S3A looks whether each of them is there.
         seen = sorted({f"{prefix}*", *(f"{p.partition('/')[2]}/" for p in _parents(scope))})
-        statements.append(_statement("Allow", listing, [bucket]) | {"Condition": {"StringLike": {"s3:prefix": seen}}})
+        statements.append(_statement("Allow", _LIST, [bucket]) | {"Condition": {"StringLike": {"s3:prefix": seen}}})
     return statements
 
 

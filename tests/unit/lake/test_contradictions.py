@@ -44,6 +44,7 @@ def test_a_bucket_against_itself(bucket: dict[str, Any], where: str, happens: st
     assert found.where == where
     assert happens in found.happens
     assert found.remedy
+    assert " d d" not in str(found)
     assert str(found).startswith(f"{where}: ")
 
 
