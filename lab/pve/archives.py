@@ -154,6 +154,14 @@ def listing(folder: Path, storage: str, vmid: int | None = None) -> list[Archive
     return sorted((a for a in found if vmid in (None, a.vmid)), key=lambda a: (a.ctime, a.path.name))
 
 
+def prune(newest: Archive, keep: int) -> list[str]:
+    """Remove the VM's oldest backups beyond `keep`, those that are protected left out; returns what went."""
+    old = [a for a in listing(newest.path.parent, newest.storage, newest.vmid) if not a.protected][:-keep]
+    for one in old:
+        one.remove()
+    return [one.volid for one in old]
+
+
 def clear(folder: Path) -> None:
     """Remove what a killed stand-in left half made."""
     for left in folder.iterdir():

@@ -95,7 +95,11 @@ async def _make(vms: Vms, vmid: int, wanted: Wanted, began: float, task: Task) -
         task.say("INFO: marking backup as protected")
         archive.protect(True)
     if wanted.remove and wanted.keep:
-        _prune(archive, wanted.keep, task)
+        task.say(f"INFO: prune older backups with retention: keep-last={wanted.keep}")
+        gone = archives.prune(archive, wanted.keep)
+        for volid in gone:
+            task.say(f"INFO: removing backup '{volid}'")
+        task.say(f"INFO: pruned {len(gone)} backup(s) not covered by keep-retention policy")
     return archive
 
 
@@ -242,12 +246,3 @@ async def _end_jobs(machine: Machine) -> None:
         for node in await machine.qmp("query-named-block-nodes", {"flat": True}):
             if node["node-name"].startswith(_JOB):
                 await machine.qmp("blockdev-del", {"node-name": node["node-name"]})
-
-
-def _prune(archive: archives.Archive, keep: int, task: Task) -> None:
-    task.say(f"INFO: prune older backups with retention: keep-last={keep}")
-    old = [a for a in archives.listing(archive.path.parent, archive.storage, archive.vmid) if not a.protected][:-keep]
-    for one in old:
-        task.say(f"INFO: removing backup '{one.volid}'")
-        one.remove()
-    task.say(f"INFO: pruned {len(old)} backup(s) not covered by keep-retention policy")
