@@ -105,6 +105,7 @@ class Governance:
         run = Run(done.returncode == 0, done.stdout + done.stderr)
         with closing(sqlite3.connect(f"file:{self.site.lab.state}/airflow/airflow.db?mode=ro", uri=True)) as db:
             (run_id,) = db.execute("select run_id from dag_run where dag_id = 'lake_governance' order by id desc limit 1").fetchone()
+            assert run_id in run.text, f"no run began:\n{run.text[-3000:]}"
             run.states = dict(db.execute("select task_id, state from task_instance where run_id = ? and dag_id = 'lake_governance'", (run_id,)).fetchall())
             rows = db.execute("select task_id, value from xcom where run_id = ? and dag_id = 'lake_governance' and key = 'return_value'", (run_id,)).fetchall()
             run.xcom = {task: json.loads(value) for task, value in rows}
