@@ -72,12 +72,19 @@ def grants(document: dict[str, Any]) -> frozenset[str]:
     found: set[str] = set()
     for statement in _listed(document.get("Statement", ())):
         known = {"Effect", "Action", "Resource", "Sid"}
-        rest = {k: v for k, v in statement.items() if k not in known and v}
+        rest = {k: _ordered(v) for k, v in statement.items() if k not in known and v}
         where = [str(r).removeprefix("arn:aws:s3:::") for r in _listed(statement.get("Resource") or ("",))]
         tail = f" if {json.dumps(rest, sort_keys=True)}" if rest else ""
         for action in _listed(statement.get("Action") or ("",)):
             found.update(f"{statement.get('Effect')} {action}{' on ' + r if r else ''}{tail}" for r in where)
     return frozenset(found)
+
+
+def _ordered(value: Any) -> Any:
+    """Lists sorted, and a single value as a list of one: MinIO gives conditions back in an order of its own."""
+    if isinstance(value, dict):
+        return {k: _ordered(v) for k, v in value.items()}
+    return sorted(map(str, _listed(value)))
 
 
 def _listed(value: Any) -> Any:

@@ -107,6 +107,16 @@ def test_the_same_rights_said_otherwise_are_the_same(seed: int, buckets: tuple[s
     assert grants(shuffled(document, seed)) == grants(document)
 
 
+def test_the_order_in_a_condition_does_not_count() -> None:
+    document = policy_document("read-only", ("datalake/raw/",))
+    listing = next(s for s in document["Statement"] if "Condition" in s)
+    turned = {**listing, "Condition": {"StringLike": {"s3:prefix": listing["Condition"]["StringLike"]["s3:prefix"][::-1]}}}
+    other = {**listing, "Condition": {"StringLike": {"s3:prefix": ["raw/*", "in/*"]}}}
+    statements = [s for s in document["Statement"] if s is not listing]
+    assert grants({"Statement": [*statements, turned]}) == grants(document)
+    assert grants({"Statement": [*statements, other]}) != grants(document)
+
+
 def test_what_minio_gives_back_is_what_it_was_given() -> None:
     answer = json.loads(recorded("minio/answers.json"))["policy_info"]["body"]
     assert grants(json.loads(answer)) == grants(policy_document("read-write", ("datalake",), probe=True))
