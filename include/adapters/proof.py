@@ -10,7 +10,7 @@ from include.lake.errors import LakeError
 from include.lake.lake import Lake
 from include.lake.proof import Check, verify
 
-PATIENCE = 120  # seconds; after a start MinIO answers before it knows its users and policies, on a busy machine long before
+PATIENCE = 240  # seconds, as for the start; MinIO answers before it knows its users and policies, on a busy machine long before
 
 
 def login(lake: Lake, parts: Clients) -> Callable[[], list[Check]]:

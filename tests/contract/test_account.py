@@ -126,6 +126,9 @@ def test_an_account_goes_when_homelake_added_it(rig: Rig) -> None:
     assert ensure(gone, rig.client).applied
     assert look(rig) is None
     rig.client.remove_account(NAME)  # once more: no error
+    rig.lies_in_it("root")
+    assert not ensure(gone, rig.client).plan, "whosever the data are"
+    rig.lies_in_it("")
     rig.put(OWNER)
     with pytest.raises(Refused, match="Homelake did not add it"):
         ensure(gone, rig.client)

@@ -24,7 +24,7 @@ IN_VM = "ls -d /etc/systemd/system/minio.service /etc/default/minio /usr/local/b
 
 @pytest.fixture(scope="module")
 def lake(converged: Site) -> Iterator[Site]:
-    """The lake as declared, with objects, each in two versions; made again at the end."""
+    """The lake as declared, with objects, each in two versions. At the end there is none: who needs one makes it."""
     s3 = converged.s3()
     for key, body in BODIES.items():
         s3.put_object(Bucket="datalake", Key=key, Body=b"first")
@@ -85,6 +85,7 @@ def test_it_goes_killed_in_the_middle_and_comes_back_on_the_same_data(lake: Site
     assert len([v for v in versions if v["Key"] in BODIES]) >= 2 * len(BODIES)
 
 
+@pytest.mark.long
 def test_a_bucket_goes_by_name_with_every_version(lake: Site) -> None:
     lake.s3().create_bucket(Bucket="others")
     gone = take_down(lake, "--data", "bucket/datalake")
@@ -106,5 +107,3 @@ def test_the_disk_goes_by_name_and_the_vm_stays(lake: Site, tmp_path: Path) -> N
     assert lake.lab.ssh("getent passwd minio-user; test -e /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-scsi1 && echo there; true") == ""
     assert lake.lab.ssh("systemctl is-system-running; true").strip() in ("running", "degraded")
     assert lake.lab.lake("remove", "--data", "vm-disk/100/scsi1").stdout == "There is nothing left of homelake.\n"
-    lake.lab.lake("apply", "--yes")
-    assert lake.plan()[0] == 0

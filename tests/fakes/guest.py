@@ -173,6 +173,7 @@ class FakeGuest(Fake):
     @writing
     def remove_account(self, name: str) -> None:
         self.accounts.pop(name, None)
+        self.content.update({where: "990" for where, owner in self.content.items() if owner == name})  # its number stays
 
     # Programs
 
@@ -326,6 +327,9 @@ class FakeGuest(Fake):
     def restart(self, name: str) -> None:
         self.services[name] = replace(self._unit(name), current=True, serving=self._hindrance(name) is None)
         self.running[name] = self.services[name].credentials
+        user = re.search(r"^User=(.+)$", self.services[name].unit or "", re.MULTILINE)
+        for where in self.mounts if user and self.services[name].serving else ():
+            self.content.setdefault(where, user[1])  # MinIO makes its files there
 
     def _hindrance(self, name: str) -> str | None:
         """What keeps the service from running."""

@@ -29,8 +29,13 @@ class Accounts(Guest):
         """The account; None when there is none of that name."""
         result = self.run(_ACCOUNT, name, data_dir, ok=(0, 4))
         if other := pairs(result.out).get("content"):
+            theirs = (
+                f"Add the account with that number yourself (useradd --system --uid {other} {name})"
+                if other.isdigit()
+                else f"Declare account: {other} if that is a system account"
+            )
             raise Refused("use", f"account/{name}", f"what lies in {data_dir} belongs to {other}, so MinIO could not read it as {name}",
-                          f"Declare account: {other} if that is a system account; or stop MinIO and give it away yourself: chown -R {name}: {data_dir}")  # fmt: skip
+                          f"{theirs}; or stop MinIO and give it away yourself: chown -R {name}: {data_dir}")  # fmt: skip
         return None if result.code == 4 else parse_account(result.out, name)
 
     def add_account(self, name: str) -> None:

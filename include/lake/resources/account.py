@@ -20,7 +20,7 @@ class AccountClient(Protocol):
     """What an account needs of the guest."""
 
     def account(self, name: str, data_dir: str) -> AccountState | None:
-        """The account; None when there is none of that name. Raises Refused when what lies in the data directory belongs to someone else."""
+        """The account; None when there is none of that name. Raises Refused when what lies in the data directory (`""`: none) belongs to someone else."""
 
     def add_account(self, name: str) -> None:
         """Add a system account without a login and without a home."""
@@ -59,8 +59,8 @@ class Account(Resource[AccountState, AccountClient]):
         return (self.mount,)
 
     def observe(self, client: AccountClient) -> AccountState | None:
-        """The account there."""
-        return client.account(self.name, self.data_dir)
+        """The account there. One that is to go is looked at without its data: once it is gone they belong to nobody, and go as well or stay so."""
+        return client.account(self.name, self.data_dir if self.desired else "")
 
     def foreign(self, observed: AccountState, client: AccountClient) -> str | None:
         """An account that was there before."""
