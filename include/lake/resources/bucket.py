@@ -119,7 +119,7 @@ class Bucket(Resource[BucketState, BucketClient]):
             client.make_bucket(self.name, object_lock=wanted.object_lock)
         elif "object_lock" in fields:
             self._refuse_lock()
-        if "versioning" in fields and not (todo.action == "create" and wanted.object_lock):
+        if "versioning" in fields and not (todo.action == "create" and wanted.versioning == wanted.object_lock):
             client.set_versioning(self.name, on=wanted.versioning)
         new = todo.action == "create"  # without retention and rules: nothing to take away
         if "retention" in fields and wanted.retention is not None and (wanted.retention.days or not new):
