@@ -20,14 +20,17 @@ from include.lake.spark import GROUP, PLURAL, secret_references
 _NEEDED = (("create", "pods"), ("watch", "pods"), ("create", "configmaps"), ("create", "services"))
 
 
-def preflight(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any], bucket: str) -> None:
-    """Raise LakeError with everything that is wrong with an application, each with its remedy."""
-    found = list(examine(kubernetes, minio, body, bucket))
+def preflight(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any], bucket: str, prefix: str = "") -> None:
+    """Raise LakeError with everything that is wrong with an application, each with its remedy.
+
+    `prefix` is below what its user may work in the bucket, as `raw/`; empty: anywhere.
+    """
+    found = list(examine(kubernetes, minio, body, bucket, prefix))
     if found:
         raise LakeError("submit", "the Spark job", "\n- ".join([f"{len(found)} problem{'s' if len(found) > 1 else ''} found before it was started", *found]))
 
 
-def examine(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any], bucket: str) -> Iterator[str]:
+def examine(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any], bucket: str, prefix: str = "") -> Iterator[str]:
     """Each problem of an application: cause, then remedy."""
     namespace, account = body["metadata"]["namespace"], body["spec"]["driver"].get("serviceAccount", "default")
     try:
@@ -54,7 +57,7 @@ def examine(kubernetes: Kubernetes, minio: MinioServer, body: Mapping[str, Any],
                        f"the job would see null credentials. Map it to a key that is there: kubernetes.secret in lake.yaml")  # fmt: skip
         pair = pair or _pair(references, values)
     if pair and not settings:
-        yield from _s3(minio, pair, bucket, body["spec"]["sparkConf"].get(PREFIX + "endpoint.region", ""))
+        yield from _s3(minio, pair, (bucket, prefix), body["spec"]["sparkConf"].get(PREFIX + "endpoint.region", ""))
 
 
 def operator_problems(kubernetes: Kubernetes, namespace: str) -> Iterator[str]:
@@ -113,14 +116,15 @@ def _pair(references: list[tuple[str, str, str]], values: Mapping[str, Mapping[s
     return Pair(access.reveal(), secret) if access and secret else None
 
 
-def _s3(minio: MinioServer, pair: Pair, bucket: str, region: str) -> Iterator[str]:
+def _s3(minio: MinioServer, pair: Pair, where: tuple[str, str], region: str) -> Iterator[str]:
     """One signed call as the job's own user, with the job's own region."""
+    bucket, prefix = where
     http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=10), retries=False, ca_certs=minio.ca or None)
     client = Minio(
         endpoint=minio.endpoint, access_key=pair.access_key, secret_key=pair.secret_key.reveal(), secure=minio.secure, region=region, http_client=http
     )
     try:
-        next(iter(client.list_objects(bucket, prefix=".homelake/")), None)
+        next(iter(client.list_objects(bucket, prefix=f"{prefix}.homelake/")), None)
     except S3Error as error:
         yield {
             "AuthorizationHeaderMalformed": f"the server refuses the region {region} (400). Set minio.region in lake.yaml to the server's",

@@ -68,7 +68,7 @@ class LakeSparkOperator(SparkKubernetesOperator):
         with lake_errors():
             parts = clients(self.log.info)
             body = self.body(parts)
-            preflight(parts.kubernetes, parts.minio, body, self._lake.spec.spark.bucket)
+            preflight(parts.kubernetes, parts.minio, body, self._lake.spec.spark.bucket, self._lake.probe_prefix)
             self.log.info("preflight: operator, service account, secret, variables, endpoint, region and keys are in order")
             self._submitted = job_name(context["ti"])
             applications = self._applications(parts)
