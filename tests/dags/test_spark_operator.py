@@ -102,7 +102,7 @@ def test_each_try_submits_anew(cluster: Applications) -> None:
 def test_what_preflight_finds_is_told_before_anything_is_submitted(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def preflight(kubernetes: Any, minio: Any, body: Any, bucket: str) -> None:
+    def preflight(kubernetes: Any, minio: Any, body: Any, bucket: str, prefix: str) -> None:
         asked.append(bucket)
         raise LakeError("submit", "the Spark job", "1 problem found before it was started\n- there is no secret")
 
