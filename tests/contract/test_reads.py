@@ -90,7 +90,7 @@ def readings(rig: Rig) -> Iterator[tuple[str, Callable[[], Any], Callable[[], An
     yield "slot", lambda: proxmox.slot(node, vmid, slot), lambda: proxmox.slot(node, vmid, "scsi29")
     yield "device", lambda: host.device(slot), lambda: unreachable(lambda: host.device("scsi29"))
     yield "mount_facts", lambda: host.mount_facts(data).entry, lambda: host.mount_facts("/mnt/contract-nowhere").entry
-    yield "account", lambda: host.account(spec.account, data), lambda: host.account("contract-nobody", data)
+    yield "account", lambda: host.account(spec.account, data), lambda: host.account("contract-nobody", "/mnt/contract-nowhere")
     yield "installed", lambda: host.installed("minio"), lambda: host.installed("contract-nothing")
     yield "try_out", lambda: "AGPL" in host.try_out("minio", host.installed("minio")), lambda: None
     yield "digest", lambda: host.digest(LAKE.minio_binary.source, host.machine()), lambda: None
