@@ -286,6 +286,7 @@ def test_what_is_refused_makes_no_vm(story: Story, vmid: int, address: str, caus
     assert {v["vmid"] for v in story.proxmox("GET", "/qemu")} == before
 
 
+@pytest.mark.long
 def test_both_dags(story: Story, tmp_path: Path) -> None:
     """As a user would from Airflow; with keep 1 the earlier backup of ours goes, and someone's stays."""
     foreign = story.backup["backup"]

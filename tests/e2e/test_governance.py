@@ -198,6 +198,7 @@ def kubernetes_away(site: Site) -> Iterator[None]:
         sh("ip", "netns", "exec", netns, "nft", "delete", "table", "inet", "away")
 
 
+@pytest.mark.long
 def test_a_part_out_of_reach_is_an_error_of_its_own_and_hides_no_drift(governance: Governance) -> None:
     site = governance.site
     quota(site)
@@ -216,6 +217,7 @@ def test_a_part_out_of_reach_is_an_error_of_its_own_and_hides_no_drift(governanc
     assert "bucket/datalake is not as declared: quota: 5 GiB → 100 GiB." in text
 
 
+@pytest.mark.long
 def test_a_stopped_minio_and_a_lost_namespace_come_back_with_all_that_was_in_them(governance: Governance) -> None:
     """With the drift that is still there from before."""
     site = governance.site
@@ -231,6 +233,7 @@ def test_a_stopped_minio_and_a_lost_namespace_come_back_with_all_that_was_in_the
     assert governance.posts == []
 
 
+@pytest.mark.long
 def test_what_fills_up_warns_and_then_fails(governance: Governance) -> None:
     """The thresholds are moved below what is there: to fill a volume takes longer."""
     lake = governance.site.lab.lake
