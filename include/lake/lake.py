@@ -87,7 +87,7 @@ def build_lake(spec: LakeSpec) -> Lake:
         spec, vm_disk, filesystem, mount, account, binary, service,
         buckets=tuple(Bucket(b.name, service.id, _bucket_state(b)) for b in spec.buckets),
         policies=tuple(Policy(n, service.id, d, PolicyState(grants(d))) for n, d in documents.items()),
-        users=tuple(User(n, f"policy/{n}", UserState(enabled=True, policies=frozenset({n}))) for n in documents),
+        users=tuple(User(n, f"policy/{n}", UserState(enabled=True, policies=frozenset({n})), service.id) for n in documents),
         namespace=Namespace(k8s.namespace, NamespaceState()),
         service_account=ServiceAccount(k8s.namespace, k8s.service_account, ServiceAccountState(exists=True, rules=DRIVER_RULES, bound=True)),
         key_pairs=tuple(_key_pairs(spec)),

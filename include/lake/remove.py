@@ -106,8 +106,10 @@ def _held(lake: Lake, resource: AnyResource) -> Iterator[str]:
     """What must stay when this one does."""
     if resource.id == lake.minio_service.id:
         yield from (r.id for r in lake.resources() if r.part in ("host", "proxmox") and r.id != resource.id)
-    elif isinstance(resource, (KeyPair, User, ServiceAccount)):
-        yield from (n for n in resource.needs if n != lake.minio_service.id)
+    elif isinstance(resource, User):
+        yield resource.policy
+    elif isinstance(resource, (KeyPair, ServiceAccount)):
+        yield from resource.needs
 
 
 def refuse(lake: Lake, removal: Removal, clients: Clients) -> None:

@@ -46,6 +46,7 @@ class User(Resource[UserState, UserClient]):
     name: str
     policy: str
     desired: UserState | None
+    service: str = ""
 
     @property
     def id(self) -> str:
@@ -54,8 +55,8 @@ class User(Resource[UserState, UserClient]):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Its policy."""
-        return (self.policy,)
+        """The service: without its policy a user can be looked at all the same. The policy stands before it, so it is made first."""
+        return (self.service or self.policy,)
 
     def observe(self, client: UserClient) -> UserState | None:
         """The user there."""
