@@ -16,7 +16,7 @@ from tests.e2e.conftest import Site
 from tests.e2e.test_drift import admin
 from tests.e2e.test_storage import Second
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1200)]
 BODIES = {f"years/{n}.bin": bytes([n]) * 5000 for n in range(10)}
 PASSWORD, SIZE, UUID = "a-password-of-spark-user", "20 GiB", "0b5e0f5c-3c1f-4b7e-9d52-5f0a6a5b1c11"
 DEVICE = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-scsi1"

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import Site
 from tests.e2e.test_storage import Second
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 BODIES = {f"kept/{n}.bin": bytes([n]) * 1000 for n in range(12)}
 IN_VM = "ls -d /etc/systemd/system/minio.service /etc/default/minio /usr/local/bin/minio /usr/local/lib/minio /mnt/minio_data /var/lib/homelake 2>/dev/null; grep minio /etc/fstab; true"
 
@@ -85,7 +85,6 @@ def test_it_goes_killed_in_the_middle_and_comes_back_on_the_same_data(lake: Site
     assert len([v for v in versions if v["Key"] in BODIES]) >= 2 * len(BODIES)
 
 
-@pytest.mark.long
 def test_a_bucket_goes_by_name_with_every_version(lake: Site) -> None:
     lake.s3().create_bucket(Bucket="others")
     gone = take_down(lake, "--data", "bucket/datalake")
