@@ -20,7 +20,7 @@ from tests.e2e.conftest import Site
 from tests.e2e.test_binary import COMMUNITY, ENTERPRISE, declared_with, go_build
 from tests.e2e.test_storage import Second
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 STAMP, OTHER = b"DEVELOPMENT.2026-02-12T20-18-48Z", b"DEVELOPMENT.2026-02-13T20-18-48Z"
 BODIES = {f"before/{n}.bin": hashlib.sha256(str(n).encode()).digest() * 512 for n in range(20)}
 
