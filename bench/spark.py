@@ -58,11 +58,16 @@ class Spark:
         return answer
 
 
+def spark_home() -> Path:
+    """A SPARK_HOME as the lake's Spark image has it; made once."""
+    key = fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
+    return built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
+
+
 @contextlib.contextmanager
 def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
     """A Spark with a configuration, for as long as the block lasts."""
-    key = fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
-    home = built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
+    home = spark_home()
     local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.driver.host": "127.0.0.1",
              "spark.driver.bindAddress": "127.0.0.1", "spark.sql.files.maxPartitionBytes": "160m", "spark.local.dir": str(server.folder),
              "spark.hadoop.hadoop.tmp.dir": str(server.folder / "tmp"), "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={server.folder}"}  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 from lab import doctor, k8s, keys, net, vm
 from lab.errors import LabError
 from lab.image import build as build_image
+from lab.k8s import broker
 from lab.progress import say
 from lab.site import NODE, REGION, STORAGE, VMID, Lab, find_lab, forget_lab
 
@@ -202,7 +203,7 @@ def facts(lab: Lab) -> dict[str, str | Path | int]:
         "PVE_STORAGE": STORAGE, "PVE_NODE": NODE, "PVE_VMID": VMID, "PVE_CA": lab.secrets / "ca.pem",
         "SSH_HOST": lab.vm, "SSH_PORT": 22, "SSH_USER": vm.SSH_USER, "SSH_KEY": lab.secrets / "id_ed25519", "SSH_KNOWN_HOSTS": lab.secrets / "known_hosts",
         "S3_ENDPOINT": f"http://{lab.vm}:9000", "S3_REGION": REGION, "S3_ROOT_USER": "lakeroot", "S3_ROOT_PASSWORD": keys.secret(lab, "s3-root-password", 20),
-        "S3_CA": "", "KUBECONFIG": lab.kubeconfig,
+        "S3_CA": "", "KUBECONFIG": lab.kubeconfig, "KAFKA_BOOTSTRAP": broker.address(lab),
     }  # fmt: skip
 
 

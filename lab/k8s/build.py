@@ -8,6 +8,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from lab import kafka
 from lab.cache import built, fingerprint
 from lab.debian import rootfs
 from lab.errors import LabError
@@ -20,6 +21,7 @@ GO = ROOT / "lab" / "go"
 SPARK = ROOT / "jobs" / "image"
 KUBERNETES, OPERATOR = "1.34.2", "2.5.0"
 SPARK_IMAGE, OPERATOR_IMAGE, PAUSE_IMAGE = "docker.io/homelake/spark:4.1.1", f"docker.io/homelake/spark-operator:{OPERATOR}", "docker.io/homelake/pause:1"
+KAFKA_IMAGE = f"docker.io/homelake/kafka:{kafka.VERSION}"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubeadm", "kubectl", "coredns")
 NODE_PACKAGES = ("bash", "coreutils", "util-linux", "mount", "procps", "iproute2", "containerd", "runc", "containernetworking-plugins",
                  "nftables", "conntrack", "kmod", "ethtool", "ca-certificates")  # fmt: skip
@@ -124,14 +126,17 @@ def lay_out_spark(target: Path) -> None:
 
 
 def images() -> Path:
-    """An OCI archive of all images the lab's pods use: Spark, the spark-operator (on the same layers), pause."""
-    manager = operator()
+    """An OCI archive of all images the lab's pods use: Spark, the spark-operator and Kafka (on the same layers), pause."""
+    manager, broker = operator(), kafka.jars()
 
     def make(folder: Path) -> None:
         base, spark = _spark_layers(folder)
         added = folder / "operator.tar"
         sh("tar", "-C", manager, "--owner=0", "--group=0", "--transform=s,^,usr/bin/,", "-cf", added, "spark-operator")
         _go("the pause program", GO / "pause", ".", folder / "pause")
+        libs = folder / "kafka.tar"
+        sh("tar", "-C", broker, "--owner=0", "--group=0", "--transform=s,^\\.,opt/kafka/libs,", "-cf", libs, ".")
+        sh("tar", "-C", kafka.START.parent, "--owner=0", "--group=0", "--mode=0755", "--transform=s,^,opt/kafka/,", "-rf", libs, kafka.START.name)
         pause = folder / "pause.tar"
         sh("tar", "-C", folder, "--owner=0", "--group=0", "-cf", pause, "pause")
         paths = ["PATH=/opt/spark/bin:/usr/local/bin:/usr/bin:/bin", "SPARK_HOME=/opt/spark", "PYTHONPATH=/opt/spark/python:" + _py4j(spark), "PYSPARK_PYTHON=python3",
@@ -140,13 +145,14 @@ def images() -> Path:
         write_archive(folder / "images.tar", [
             Image(SPARK_IMAGE, (base, spark), run | {"Entrypoint": ["/opt/spark/entrypoint.sh"]}),
             Image(OPERATOR_IMAGE, (base, spark, added), run | {"Entrypoint": ["/usr/bin/tini", "-s", "--", "/usr/bin/spark-operator"]}),
+            Image(KAFKA_IMAGE, (base, libs), {"Env": paths[:1] + paths[-1:], "User": str(SPARK_UID), "Entrypoint": ["/usr/bin/tini", "--", "/opt/kafka/start.sh"]}),
             Image(PAUSE_IMAGE, (pause,), {"Entrypoint": ["/pause"]}),
         ])  # fmt: skip
         (folder / "size").write_text(str(base.stat().st_size + spark.stat().st_size))
-        for file in (base, spark, added, pause, folder / "pause"):
+        for file in (base, spark, added, libs, pause, folder / "pause"):
             file.unlink()
 
-    key = fingerprint(SPARK_PACKAGES, manager.name, files=[*_sources(SPARK), HERE / "oci.py", GO / "pause/main.go"])
+    key = fingerprint(SPARK_PACKAGES, manager.name, broker.name, files=[*_sources(SPARK), kafka.START, HERE / "oci.py", GO / "pause/main.go"])
     return built("images", key, make, "the Spark image (about 3 minutes)") / "images.tar"
 
 

@@ -7,7 +7,8 @@ from lab import cache
 from lab.errors import LabError
 from lab.run import sh
 
-POM = Path(__file__).with_name("pom.xml")
+POM, START = Path(__file__).with_name("pom.xml"), Path(__file__).with_name("start.sh")
+VERSION = "4.1.2"
 
 
 def jars() -> Path:

@@ -39,6 +39,7 @@ Storage = Annotated[str, _named(r"[a-zA-Z][-\w.]*", "the name of a Proxmox VE st
 GoModule = Annotated[str, _named(r"[\w./-]+@v[\w.+-]+", "a Go module with its version, as github.com/minio/minio@v0.0.0-…")]
 Url = Annotated[str, _named(r"https?://\S+", "an http or https URL")]
 S3aPath = Annotated[str, _named(r"s3a://[a-z0-9.-]+/.+", "a path in a bucket, as s3a://datalake/test-output/")]
+TopicName = Annotated[str, _named(r"(?!\.{1,2}$)[-._a-zA-Z0-9]{1,249}", "a topic's name of at most 249 letters, digits, dots, dashes and underscores")]
 Cron = Annotated[str, _named(r"@(hourly|daily|weekly|monthly|quarterly|yearly)|[\w*/,?#-]+( [\w*/,?#-]+){4}", "a cron expression of five fields, as 0 6 * * *")]
 Text = Annotated[str, _named(r"\S.*", "text that says something")]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -11,6 +12,7 @@ from include.lake.document import read_document, several
 from include.lake.spec.jobs import Kubernetes, Spark
 from include.lake.spec.machine import Filesystem, Vm
 from include.lake.spec.store import Bucket, Minio, User
+from include.lake.spec.streams import Kafka, Payments
 from include.lake.spec.types import Account, Model, Name
 from include.lake.spec.watch import Backup, Governance
 
@@ -31,6 +33,8 @@ class LakeSpec(Model):
     spark: Spark
     governance: Governance = Governance()
     backup: Backup = Backup()
+    kafka: Kafka | None = None
+    payments: Payments | None = None
 
     @model_validator(mode="after")
     def _references(self) -> Self:
@@ -55,9 +59,28 @@ class LakeSpec(Model):
             wrong.append(f"users: the secret {', '.join(sorted(twice))} would hold the key pairs of several; give each a secret of its own")
         if job and job.secret not in (None, self.kubernetes.secret.name):
             wrong.append(f"users: the key pair of {job.name} is in kubernetes.secret ({self.kubernetes.secret.name}); remove its secret {job.secret}")
+        wrong += self._streams(job)
         if wrong:
             raise several(wrong)
         return self
+
+    def _streams(self, job: User | None) -> Iterator[str]:
+        topics = [t.name for t in self.kafka.topics] if self.kafka else []
+        if twice := {n for n in topics if topics.count(n) > 1}:
+            yield f"kafka.topics: {', '.join(sorted(twice))} declared twice; names must differ"
+        if not self.payments:
+            return
+        if self.payments.topic not in topics:
+            yield f"payments.topic: {self.payments.topic!r} is not declared under kafka.topics"
+        for name in ("path", "checkpoint"):
+            place: str = getattr(self.payments, name)
+            _, _, bucket, prefix = place.split("/", 3)
+            if not place.endswith("/"):
+                yield f"payments.{name}: {place} does not end in /; write {place}/"
+            elif bucket not in [b.name for b in self.buckets]:
+                yield f"payments.{name}: its bucket {bucket!r} is not declared under buckets"
+            elif job and not (job.role == "read-write" and any(prefix.startswith(p) for p in job.scopes(bucket))):
+                yield f"payments.{name}: {job.name} may not write to {place}, and the stream writes as that user; give it the bucket and the role read-write"
 
     def digest(self) -> str:
         """A short name of this very declaration: a run that started with one refuses to go on with another."""

@@ -6,7 +6,7 @@ lower=$1 state=$2 name=$3
 mount --make-rprivate /
 hostname "$name"
 new=$state/root
-mkdir -p "$new" "$state"/{upper,work,containerd,kubelet,etcd,kubernetes,log}
+mkdir -p "$new" "$state"/{upper,work,containerd,kubelet,etcd,kafka,kubernetes,log}
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$state/upper,workdir=$state/work" "$new"
 mount -t proc proc "$new/proc"
 mount -t sysfs sysfs "$new/sys"
@@ -29,10 +29,11 @@ else
     case $controllers in *,*) for one in ${controllers//,/ }; do ln -sfn "$folder" "$new/sys/fs/cgroup/$one"; done ;; esac
   done </proc/self/cgroup
 fi
-for part in containerd kubelet etcd; do
+for part in containerd kubelet etcd kafka; do
   mkdir -p "$new/var/lib/$part"
   mount --bind "$state/$part" "$new/var/lib/$part"
 done
+chown 185:0 "$new/var/lib/kafka"
 mkdir -p "$new/etc/kubernetes" "$new/var/log/node"
 mount --bind "$state/kubernetes" "$new/etc/kubernetes"
 mount --bind "$state/log" "$new/var/log/node"

@@ -1,0 +1,86 @@
+"""The stream's three neighbours on loopback: a Kafka broker, a MinIO, and Spark with the lake's own profile; and the simulator that feeds them."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.minio_server import MinioOnLoopback, minio_on_loopback
+from bench.spark import spark_home
+from include.lake.lake import load_lake
+from include.lake.s3a import s3a_profile
+from lab.kafka.broker import Broker
+from lab.site import ROOT
+
+
+class StreamSite:
+    """Where a stream runs. Everything in it can be killed and started again."""
+
+    topic = "payments"
+
+    def __init__(self, server: MinioOnLoopback, broker: Broker, prefix: str = "payments") -> None:
+        self.server, self.broker, self.prefix = server, broker, prefix
+        self.path, self.checkpoint = f"s3a://{server.bucket}/{prefix}/", f"s3a://checkpoints/{prefix}/"
+        self.log = server.folder / f"stream-{prefix}.log"
+        with contextlib.suppress(server.s3.exceptions.BucketAlreadyOwnedByYou):
+            server.s3.create_bucket(Bucket="checkpoints")
+
+    def simulate(self, *options: str) -> "subprocess.Popen[bytes]":
+        """`python -m simulator` into the topic."""
+        command = [sys.executable, "-m", "simulator", "--kafka", self.broker.address, "--topic", self.topic, "--quiet", "--resume", *options]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+    def start(self, *options: str, conf: Mapping[str, str] | None = None, job: str = "payments_stream.py") -> "subprocess.Popen[bytes]":
+        """The stream's job in a Spark of two cores in one process, in a process group of its own."""
+        home, lake, folder = spark_home(), load_lake(), self.server.folder
+        settings = s3a_profile(self.server.endpoint, lake.spec.minio.region) | {
+            "spark.master": "local[2]", "spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1", "spark.local.dir": str(folder), "spark.hadoop.hadoop.tmp.dir": str(folder / "tmp"),
+            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={folder}"} | dict(conf or {})  # fmt: skip
+        given = [x for k, v in settings.items() for x in ("--conf", f"{k}={v}")]
+        paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
+        env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "PYSPARK_PYTHON": sys.executable,
+                            "AWS_ACCESS_KEY_ID": self.server.access, "AWS_SECRET_ACCESS_KEY": self.server.secret}  # fmt: skip
+        arguments = ["--bootstrap", self.broker.address, "--topic", self.topic, "--path", self.path, "--checkpoint", self.checkpoint, *options]
+        with open(self.log, "ab") as log:
+            return subprocess.Popen([home / "bin/spark-submit", *given, ROOT / "jobs" / job, *arguments], env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+
+    def kill(self, process: "subprocess.Popen[bytes]") -> None:
+        """End a stream at once, its JVM with it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def entries(self, query: str) -> list[dict[str, Any]]:
+        """The stream's log, oldest first."""
+        listed = self.server.s3.list_objects_v2(Bucket=self.server.bucket, Prefix=f"{self.prefix}/_log/{query}/").get("Contents", [])
+        keys = [o["Key"] for o in listed if re.search(r"/\d{20}\.json$", o["Key"])]
+        return [json.loads(self.server.s3.get_object(Bucket=self.server.bucket, Key=k)["Body"].read()) for k in keys]
+
+    def wait(self, process: "subprocess.Popen[bytes]", batches: int, seconds: float = 120) -> None:
+        """Until the log of both queries has so many batches more than it had."""
+        wanted = {q: len(self.entries(q)) + batches for q in ("bronze", "silver")}
+        deadline = time.monotonic() + seconds
+        while any(len(self.entries(q)) < n for q, n in wanted.items()):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the stream ended with {process.poll()} or made no batch within {seconds:.0f} s:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def stream_site(say: Any, folder: Path) -> Iterator[StreamSite]:
+    """A broker and a MinIO for as long as the block lasts."""
+    with minio_on_loopback(load_lake(), say) as server:
+        broker = Broker(folder)
+        try:
+            broker.start()
+            yield StreamSite(server, broker)
+        finally:
+            broker.close()

@@ -1,0 +1,40 @@
+"""What flows into the lake: Kafka's topics, and the stream of payments."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from include.lake.spec.types import Cron, Model, S3aPath, Text, TopicName
+from include.lake.units import Seconds
+
+
+class Topic(Model):
+    """A topic of Kafka. `None`: not managed, the broker's own default."""
+
+    name: TopicName
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 6
+    replication: Annotated[int, Field(ge=1, le=32_767)] | None = None
+    retention: Seconds | None = None
+    config: Annotated[dict[str, str], Field(strict=False)] = {}  # further settings, as Kafka names them
+
+
+class Kafka(Model):
+    """The topics; where Kafka is and who logs in is the connection kafka_default."""
+
+    topics: Annotated[tuple[Topic, ...], Field(min_length=1, strict=False)]
+
+
+class Payments(Model):
+    """The stream of payments from a topic into the lake: jobs/payments_stream.py."""
+
+    topic: TopicName = "payments"
+    path: S3aPath = "s3a://datalake/payments/"
+    checkpoint: S3aPath = "s3a://checkpoints/payments/"
+    trigger: Seconds = Seconds.parse("2 s")  # how often a batch begins
+    duplicates_within: Seconds = Seconds.parse("15 m")  # of Kafka's time: a record seen twice within it is kept once
+    late_after: Seconds = Seconds.parse("1 m")  # of event time, behind the newest event seen before: such a row is marked as late
+    max_records: Annotated[int, Field(ge=1)] = 100_000  # in a batch
+    executors: Annotated[int, Field(ge=1, le=1000)] = 1
+    memory: Text = "1g"  # of the driver, and of each executor, in Spark's form
+    compact: Cron | None = "15 * * * *"
+    audit: Cron | None = "45 * * * *"

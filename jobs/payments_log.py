@@ -1,0 +1,146 @@
+"""The log of the stream's tables: what makes a batch true, and what a restart holds itself to. Used by payments_stream.py beside it."""
+
+import json
+import threading
+import time
+
+FORMAT = 1
+
+
+class Unfit(Exception):
+    """The stream cannot run as declared; a restart does not help."""
+
+
+class Stopped(Exception):
+    """A batch that must not begin, since the stream is to end before it."""
+
+
+class Store:
+    """Small files in the lake, by Hadoop's own file systems: whatever `s3a://` or `file://` a path names."""
+
+    def __init__(self, spark, base):
+        self._jvm, self.base = spark._jvm, base
+        self._root = self._jvm.org.apache.hadoop.fs.Path(base)
+        self._fs = self._root.getFileSystem(spark._jsc.hadoopConfiguration())
+
+    def _at(self, name):
+        return self._jvm.org.apache.hadoop.fs.Path(self.base + name)
+
+    def read(self, name):
+        """A file's text; None when there is none."""
+        path = self._at(name)
+        if not self._fs.exists(path):
+            return None
+        stream = self._fs.open(path)
+        try:
+            return self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+        finally:
+            stream.close()
+
+    def create(self, name, text):
+        """Write a file in one step, unless it is there. Returns whether it was written."""
+        builder = self._fs.createFile(self._at(name)).overwrite(False).recursive()
+        if self.base.startswith("s3a:"):
+            builder = builder.opt("fs.option.create.conditional.overwrite", True)
+        try:
+            stream = builder.build()
+            stream.write(bytearray(text.encode()))
+            stream.close()
+            return True
+        except Exception as error:
+            if "AlreadyExists" in str(error) or "412" in str(error) or "PreconditionFailed" in str(error):
+                return False
+            raise
+
+    def files(self, name):
+        """Name below the base and size of each file under a folder."""
+        found, listing = [], self._fs.listFiles(self._at(name), True)
+        while listing.hasNext():
+            one = listing.next()
+            found.append({"path": one.getPath().toString()[len(self.base) :], "bytes": one.getLen()})
+        return sorted(found, key=lambda f: f["path"])
+
+    def newest(self, name):
+        """The highest number that a file in a folder is named after, as `12` or `00000000000000000012.json`; None without one."""
+        path = self._at(name)
+        if not self._fs.exists(path):
+            return None
+        names = [s.getPath().getName().removesuffix(".json") for s in self._fs.listStatus(path)]
+        return max((int(n) for n in names if n.isdigit()), default=None)
+
+
+class Query:
+    """One streaming query and its log. `write(batch, number, entry)` writes the files of a batch and fills its entry."""
+
+    def __init__(self, name, lake, checkpoint, late_after):
+        self.name, self.lake, self.checkpoint, self._late_after = name, lake, checkpoint, late_after
+        self.high_water, self._last, self._first = 0, None, 0
+        self.stop, self.at_boundary, self.released = threading.Event(), threading.Event(), threading.Event()
+
+    def begin(self):
+        """Hold the log against the checkpoint. Raises Unfit when one is not the other's."""
+        done, logged = self.checkpoint.newest(f"{self.name}/commits"), self.lake.newest(f"_log/{self.name}")
+        compacted = json.loads(self.lake.read(f"_log/{self.name}/compacted.json") or "null")
+        if compacted:
+            logged = max(logged if logged is not None else -1, compacted["through"])
+        next_logged, next_done = (-1 if n is None else n for n in (logged, done))
+        # The log is written before Spark's own record of the batch, so it may be one ahead.
+        if next_logged - next_done not in (0, 1):
+            raise Unfit(
+                f"its checkpoint {'has no batch' if done is None else f'has batches up to {done}'}, and the lake's log of {self.name} "
+                f"{'is empty' if logged is None else f'goes to {logged}'}: they do not belong together. Declare the checkpoint that wrote this path, or a new path for both"
+            )
+        self._first = next_done + 1
+        if logged is not None:
+            entry = self.lake.read(self._entry(logged))
+            self.high_water = (json.loads(entry) if entry else compacted)["high_water"]
+
+    def _entry(self, number):
+        return f"_log/{self.name}/{number:020d}.json"
+
+    def _ends(self, number, topic):
+        """Where a batch ends, by partition (exclusive): Spark's own record of it, which it made before the batch began."""
+        if number < 0:
+            text = self.checkpoint.read(f"{self.name}/sources/0/0")
+            return json.loads(text[text.index("{") :])[topic] if text else {}
+        return json.loads(self.checkpoint.read(f"{self.name}/offsets/{number}").splitlines()[-1])[topic]
+
+    def run(self, topic, write):
+        """What Spark calls with each batch."""
+
+        def batch(rows, number):
+            if self.stop.is_set():
+                self.at_boundary.set()
+                self.released.wait()
+                raise Stopped
+            before = self._last[1] if self._last and self._last[0] == number - 1 else self._ends(number - 1, topic)
+            ends = self._ends(number, topic)
+            self._last = (number, ends)
+            offsets = {p: [before.get(p, 0), end - 1] for p, end in ends.items() if end > before.get(p, 0)}
+            known = self.lake.read(self._entry(number)) if number == self._first else None
+            if known:
+                self._again(number, json.loads(known), offsets)
+                return
+            entry = {"format": FORMAT, "query": self.name, "batch": number, "offsets": offsets, "files": {}, "counts": {}, "late_after": self._late_after}
+            write(rows, number, entry)
+            entry |= {"high_water": self.high_water, "committed": int(time.time() * 1000)}
+            if not self.lake.create(self._entry(number), json.dumps(entry)):
+                raise Unfit(f"another driver has written batch {number} of {self.name} meanwhile. Let one stream run: kubectl get sparkapplications")
+
+        return batch
+
+    def _again(self, number, known, offsets):
+        if known["offsets"] != offsets:
+            raise Unfit(
+                f"batch {number} of {self.name} is in the lake's log with other offsets than the checkpoint has. Declare the checkpoint that wrote this path"
+            )
+        self.high_water = known["high_water"]
+
+
+def agree(checkpoint, args):
+    """Write down in the checkpoint what it was made for, and hold later runs to it. Raises Unfit."""
+    mine = {"format": FORMAT, "topic": args.topic, "path": args.path, "duplicates_within": args.duplicates_within}
+    if not checkpoint.create("homelake.json", json.dumps(mine)):
+        theirs = json.loads(checkpoint.read("homelake.json"))
+        if other := [f"{k} {theirs.get(k)!r} (now {v!r})" for k, v in mine.items() if theirs.get(k) != v]:
+            raise Unfit(f"its checkpoint {args.checkpoint} was made for {', '.join(other)}. Declare that again, or a new checkpoint and a new path")

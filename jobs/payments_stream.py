@@ -1,0 +1,283 @@
+"""Payments from Kafka into the lake, exactly once: as received, then typed, without duplicates, late ones marked, malformed ones apart.
+
+    payments_stream.py --bootstrap HOST:PORT --topic payments --path s3a://datalake/payments/ --checkpoint s3a://checkpoints/payments/
+
+Two queries read the topic. Each batch writes its files to folders of its own, and then one line to the log `_log/QUERY/BATCH.json`: the
+commit. Files that the log does not name do not count, so a killed batch leaves nothing that anyone would read. The line is written with
+"only if it is not there", so of two drivers that run by mistake one is stopped. Form of log and tables: docs/reference/payments.md.
+
+It runs until the file /tmp/homelake-stop appears, then ends at a batch boundary; with --once it takes what is there and ends.
+Exit codes: 0 ended in order, 2 it cannot run as declared (a restart does not help), 3 the lake or Kafka refused (a restart may help).
+"""
+
+import argparse
+import os
+import re
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from payments_log import Query, Store, Unfit, agree
+
+STOP = Path("/tmp/homelake-stop")
+ROWS_A_FILE = 50_000
+POSTINGS = "array<struct<account string, amount bigint, currency string>>"
+EVENT = (
+    "id string, account string, seq bigint, ts bigint, type string, status string, reason string, amount bigint, currency string, channel string, "
+    f"card string, device string, merchant string, mcc int, country string, ref string, postings {POSTINGS}"
+)
+REQUIRED = ("id", "account", "seq", "ts", "type", "status", "amount", "currency", "channel", "postings")
+# What the stream relies on, or is measured to be better by (docs/explanation/stream.md). What spark-submit was given wins.
+CONF = {
+    "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    "spark.sql.streaming.stateStore.maintenanceInterval": "60s",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.scheduler.mode": "FAIR",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
+}
+
+
+class Payments:
+    """What the two queries write."""
+
+    def __init__(self, spark, lake, args):
+        from pyspark.sql import functions as f
+
+        self.spark, self.lake, self.args, self.f = spark, lake, args, f
+        self._pool = ThreadPoolExecutor(4)
+
+    def records(self):
+        """The topic as a stream: committed records only."""
+        options = {
+            "kafka.bootstrap.servers": self.args.bootstrap,
+            "subscribe": self.args.topic,
+            "startingOffsets": "earliest",
+            "failOnDataLoss": "true",
+            "maxOffsetsPerTrigger": str(self.args.max_records),
+            "kafka.isolation.level": "read_committed",
+            **kafka_options(self.args.kafka_config),
+        }
+        return (
+            self.spark.readStream.format("kafka").options(**options).load().selectExpr("partition", "offset", "timestamp", "cast(key as string) key", "value")
+        )
+
+    def judged(self, records):
+        """Each record as an event, or with the cause why it is none."""
+        f = self.f
+        known = f.from_json(f.col("value").cast("string"), f"{EVENT}, broken string", {"columnNameOfCorruptRecord": "broken"})
+        lacking = f.concat_ws(", ", *[f.when(f.col(f"event.{n}").isNull(), f.lit(n)) for n in REQUIRED])
+        cause = (
+            f.when(f.col("value").isNull(), f.lit("it is empty"))
+            .when(~f.expr("is_valid_utf8(value)"), f.lit("it is not UTF-8"))
+            .when(f.col("event").isNull() | f.col("event.broken").isNotNull(), f.lit("it is not the JSON of an event"))
+            .when(lacking != "", f.concat(f.lit("it lacks "), lacking))
+            .when(f.col("event.amount") <= 0, f.lit("its amount is not above 0"))
+            .when(~f.col("key").eqNullSafe(f.col("event.account")), f.lit("its key is not its account"))
+        )
+        return records.withColumn("event", known).withColumn("cause", cause)
+
+    def once(self, judged):
+        """Without what came before within the time declared. What is no event is never a duplicate."""
+        f = self.f
+        own = f.when(f.col("cause").isNull(), f.col("event.id")).otherwise(f.concat_ws("-", "partition", "offset"))
+        return judged.withColumn("own", own).withWatermark("timestamp", f"{self.args.duplicates_within:g} seconds").dropDuplicatesWithinWatermark(["own"])
+
+    def _put(self, rows, table, number, entry, count):
+        """Write rows into a folder of this attempt alone, and name the files in the entry."""
+        folder = f"{table}/batch={number:020d}-{uuid.uuid4().hex[:8]}/"
+        rows.coalesce(max(1, count // ROWS_A_FILE)).write.partitionBy("date").parquet(self.lake.base + folder)
+        entry["files"][table] = self.lake.files(folder)
+
+    def _all(self, *writes):
+        for done in [self._pool.submit(self._put, *w) for w in writes]:
+            done.result()
+
+    def bronze(self, query):
+        """The writer of what was received."""
+        f = self.f
+
+        def write(rows, number, entry):
+            rows = rows.select(
+                "partition", "offset", f.unix_millis("timestamp").alias("timestamp"), "key", "value", f.to_date("timestamp").alias("date")
+            ).persist()
+            try:
+                count = rows.count()
+                entry["counts"] = {"records": count}
+                if count:
+                    self._all((rows, "bronze", number, entry, count))
+            finally:
+                rows.unpersist()
+
+        return query.run(self.args.topic, write)
+
+    def silver(self, query):
+        """The writer of events, of what is none, and of figures."""
+        f = self.f
+
+        def write(rows, number, entry):
+            rows = rows.persist()
+            try:
+                late = f.col("event.ts") < f.lit(query.high_water - int(self.args.late_after * 1000))
+                good = f.col("cause").isNull()
+                found = rows.agg(
+                    f.count(f.when(good, 1)), f.count(f.when(~good, 1)), f.count(f.when(good & late, 1)), f.max(f.when(good, f.col("event.ts")))
+                ).first()
+                events, dead, behind, newest = found
+                entry["counts"] = {"records": events + dead, "silver": events, "dead": dead, "late": behind}
+                told = [f.unix_millis("timestamp").alias("timestamp"), f.lit(number).cast("bigint").alias("batch")]
+                moment = f.to_date(f.timestamp_millis("ts")).alias("date")
+                kept = rows.where(good).select("event.*", late.alias("late"), "partition", "offset", *told).drop("broken")
+                writes = []
+                if events:
+                    minute = (f.col("ts") - f.col("ts") % 60000).alias("minute")
+                    sums = kept.groupBy(minute, "currency", "type", "status").agg(
+                        f.count("*").alias("events"), f.sum("amount").alias("amount"), f.count(f.when(f.col("late"), 1)).alias("late")
+                    )
+                    sums = sums.withColumn("batch", f.lit(number).cast("bigint")).withColumn("date", f.to_date(f.timestamp_millis("minute")))
+                    writes += [(kept.withColumn("date", moment), "silver", number, entry, events), (sums, "figures", number, entry, 0)]
+                if dead:
+                    bad = rows.where(~good).select("partition", "offset", *told, "key", "value", "cause", f.to_date("timestamp").alias("date"))
+                    writes.append((bad, "dead", number, entry, dead))
+                self._all(*writes)
+                query.high_water = max(query.high_water, newest or 0)
+            finally:
+                rows.unpersist()
+
+        return query.run(self.args.topic, write)
+
+
+def kafka_options(file):
+    """Kafka client properties out of a file of `name=value` lines, as options of Spark's source."""
+    if not file:
+        return {}
+    with open(file, encoding="utf-8") as lines:
+        pairs = [line.strip().split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#")]
+    return {f"kafka.{name.strip()}": value.strip() for name, value in pairs}
+
+
+def explained(error):
+    """Exit code and sentence for what ended a query."""
+    text = str(error)
+    if unfit := re.search(r"\bUnfit: (.+)", text):  # raised in a batch, so it comes back through the JVM
+        return 2, unfit[1].rstrip(".")
+    for mark, code, cause in (
+        (
+            "XMinioAdminBucketQuotaExceeded",
+            3,
+            "the bucket's quota is used up. Raise it in include/lake.yaml and apply; the stream goes on where it was, nothing is lost",
+        ),
+        ("STREAM_FAILED_ON_DATA_LOSS", 2, "Kafka has removed records that were not read yet: its retention is shorter than the stream stood still"),
+        ("KAFKA_DATA_LOSS", 2, "Kafka has removed records that were not read yet: its retention is shorter than the stream stood still"),
+        ("UnknownTopicOrPartition", 3, "the topic is not there. Run ./lake apply, which makes it"),
+        ("STATE_STORE", 2, "the state in the checkpoint is not this program's. Declare a new checkpoint and a new path"),
+        ("AccessDenied", 3, "the lake refuses the key pair, or the user may not write there. Run ./lake plan"),
+        ("XMinioStorageFull", 3, "the lake's disk is full. Enlarge it (docs/how-to/grow-the-disk.md)"),
+    ):
+        if mark in text:
+            return code, cause
+    return 3, next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:600]
+
+
+def follow(queries, handles):
+    """Wait until the queries end, one fails, or a stop is asked for; then stop what runs at a batch boundary. Raises what ended a query."""
+    while any(h.isActive for h in handles) and not any(h.exception() for h in handles) and not STOP.exists():
+        time.sleep(0.2)
+    failed = next((e for h in handles if (e := h.exception())), None)
+    for query in queries:
+        query.stop.set()
+    for query, handle in zip(queries, handles, strict=True):
+        while handle.isActive and not query.at_boundary.is_set() and handle.status["isTriggerActive"]:
+            time.sleep(0.05)
+        end = threading.Thread(target=handle.stop)  # it waits for the batch, and the batch for what follows
+        end.start()
+        time.sleep(0.2)
+        query.released.set()
+        end.join(60)
+    if failed:
+        raise failed
+
+
+def main():
+    """Run the stream. Returns the exit code."""
+    args = parsed()
+    # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
+    if args.path.startswith("s3a:") and not all(os.environ.get(n) for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
+        print("Unable to reach the lake: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is empty. Map both from the Kubernetes secret.", file=sys.stderr)
+        return 2
+    from pyspark.conf import SparkConf
+    from pyspark.sql import SparkSession
+
+    given = dict(SparkConf().getAll())
+    builder = SparkSession.builder.appName("payments-stream")
+    for name, value in CONF.items():
+        if name not in given:
+            builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    try:
+        return stream(spark, args)
+    except Unfit as error:
+        print(f"Unable to run the stream of {args.topic}: {error}.", file=sys.stderr, flush=True)
+        return 2
+    except Exception as error:
+        code, cause = explained(error)
+        print(f"Unable to go on with the stream of {args.topic}: {cause}.", file=sys.stderr, flush=True)
+        return code
+    finally:
+        spark.stop()
+
+
+def stream(spark, args):
+    """Start both queries and see them through. Returns the exit code."""
+    lake, checkpoint = Store(spark, args.path), Store(spark, args.checkpoint)
+    agree(checkpoint, args)
+    queries = [Query(name, lake, checkpoint, args.late_after) for name in ("bronze", "silver")]
+    for query in queries:
+        query.begin()
+    payments = Payments(spark, lake, args)
+    trigger = {"availableNow": True} if args.once else {"processingTime": f"{args.trigger:g} seconds"}
+    handles = []
+    for query, rows, writer in (
+        (queries[0], payments.records(), payments.bronze),
+        (queries[1], payments.once(payments.judged(payments.records())), payments.silver),
+    ):
+        spark.sparkContext.setLocalProperty("spark.scheduler.pool", query.name)
+        handles.append(
+            rows.writeStream.queryName(query.name)
+            .option("checkpointLocation", f"{args.checkpoint}{query.name}")
+            .foreachBatch(writer(query))
+            .trigger(**trigger)
+            .start()
+        )
+    print(f"The stream of {args.topic} runs: {args.bootstrap} to {args.path}", flush=True)
+    follow(queries, handles)
+    print("The stream has ended at a batch boundary", flush=True)
+    return 0
+
+
+def parsed():
+    """The arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("bootstrap", "topic", "path", "checkpoint"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--trigger", type=float, default=2, help="seconds from one batch to the next")
+    parser.add_argument("--duplicates-within", type=float, default=900, help="seconds of Kafka's time within which a record seen twice is kept once")
+    parser.add_argument("--late-after", type=float, default=60, help="seconds of event time behind the newest event, after which one is marked as late")
+    parser.add_argument("--max-records", type=int, default=100_000, help="most records in a batch")
+    parser.add_argument("--kafka-config", help="a file of Kafka client properties, for TLS and SASL")
+    parser.add_argument("--once", action="store_true", help="take what is there, then end")
+    args = parser.parse_args()
+    for name in ("path", "checkpoint"):
+        if not getattr(args, name).endswith("/"):
+            parser.error(f"--{name} must end in /")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
