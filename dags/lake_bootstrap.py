@@ -54,4 +54,6 @@ with DAG(
         chain(namespace, service_account, secret)
     verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=lake.spec.spark.bucket, prefix=lake.probe_prefix)
 
+    if lake.topics:
+        chain(declaration, EnsureOperator(task_id="topics", ensures=lake.topics), verify)
     chain(declaration, vm_disk, filesystem, mount, account, minio_binary, minio_service, governance, iam, kubernetes, verify)

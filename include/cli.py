@@ -115,7 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--sample", metavar="PERCENT", type=_share, default=1.0, help="compare the bodies of only so many of them, as 5%%")
     down = add("remove", take_down, "take down what Homelake made; the data stay unless they are named")
     down.add_argument(
-        "--data", metavar="RESOURCE", action="append", default=[], help="delete these data as well: bucket/NAME, filesystem/SLOT or vm-disk/VMID/SLOT"
+        "--data",
+        metavar="RESOURCE",
+        action="append",
+        default=[],
+        help="delete these data as well: bucket/NAME, topic/NAME, filesystem/SLOT or vm-disk/VMID/SLOT",
     )
     down.add_argument("--yes", metavar="NAME", help="do not ask; NAME is the lake's name")
     add("status", c.status, "say in one line for each resource how it stands")

@@ -11,6 +11,7 @@ from include.adapters.clients import Clients
 from include.adapters.host.ssh import NotRoot
 from include.adapters.preflight import account_problems, operator_problems
 from include.adapters.probe import Probe, reach
+from include.doctor_kafka import Step, kafka
 from include.lake import rights, site
 from include.lake.errors import LakeError
 from include.lake.lake import SERVICE, Lake
@@ -22,7 +23,6 @@ _PROGRAMS = """
 for p in "$@"; do command -v "$p" >/dev/null || echo "missing=$p"; done; echo "init=$(cat /proc/1/comm)"
 """
 NOT_TRIED = Finding("whether a pod reaches MinIO: not tried, since it starts one (./lake doctor --probe-pod)")
-Step = tuple[str, Callable[[], Iterable[Finding]]]
 
 
 def examine(lake: Lake, clients: Clients, *, probe_pod: bool = False) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def examine(lake: Lake, clients: Clients, *, probe_pod: bool = False) -> Iterato
 
     A part that cannot be reached hides nothing of the others.
     """
-    parts = (proxmox(lake, clients), (*machine(clients), *store(lake.spec, clients)), kubernetes(lake.spec, clients, probe_pod=probe_pod))
+    parts = (proxmox(lake, clients), (*machine(clients), *store(lake.spec, clients)), kubernetes(lake.spec, clients, probe_pod=probe_pod), kafka(lake, clients))
     with ThreadPoolExecutor(len(parts)) as pool:
         yield from chain.from_iterable(pool.map(look, parts))
 

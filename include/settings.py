@@ -21,6 +21,8 @@ from include.lake.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ROOT / "airflow_settings.yaml"
+_KAFKA = {"bootstrap.servers": "KAFKA_BOOTSTRAP", "security.protocol": "KAFKA_SECURITY_PROTOCOL", "sasl.mechanisms": "KAFKA_SASL_MECHANISM",
+          "sasl.username": "KAFKA_SASL_USERNAME", "sasl.password": "KAFKA_SASL_PASSWORD", "ssl.ca.location": "KAFKA_CA"}  # by librdkafka's names  # fmt: skip
 
 
 def site_facts(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -101,6 +103,7 @@ def _from_facts(f: Mapping[str, str]) -> list[Connection]:
         Connection("lake_s3", "aws", "", root, password, None,
                    extra(endpoint_url=endpoint, region_name=region, verify=ca, config_kwargs={"s3": {"addressing_style": "path"}})),
         Connection("kubernetes_default", "kubernetes", extra=extra(kube_config_path=f.get("KUBECONFIG"))),
+        Connection("kafka_default", "kafka", extra=extra(**{name: f.get(key) for name, key in _KAFKA.items()})),
     ]  # fmt: skip
 
 

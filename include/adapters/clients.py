@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.adapters.backups import Backups
 from include.adapters.host import Host
@@ -12,9 +12,12 @@ from include.adapters.minio import MinioServer
 from include.adapters.proxmox import Proxmox
 from include.connections import Connections
 
+if TYPE_CHECKING:
+    from include.adapters.kafka import Kafka
+
 
 class Clients:
-    """Call it with a part's name (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`) to get its client."""
+    """Call it with a part's name (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`, `kafka`) to get its client."""
 
     def __init__(self, connections: Connections, say: Callable[[str], None] = print) -> None:
         self.connections, self.say = connections, say
@@ -51,11 +54,19 @@ class Clients:
         return KeyPairs(self.connections, self.kubernetes, self.minio)
 
     @cached_property
+    def kafka(self) -> "Kafka":
+        """The Kafka whose topics are declared."""
+        from include.adapters.kafka import Kafka  # librdkafka is loaded only where there is a topic
+
+        return Kafka(self.connections("kafka_default"))
+
+    @cached_property
     def backups(self) -> Backups:
         """Backups of the lake's VM, and VMs restored from them."""
         return Backups(self.proxmox, self.connections)
 
     def close(self) -> None:
         """End what is kept open."""
-        if "host" in self.__dict__:
-            self.host.close()
+        for part in ("host", "kafka"):
+            if part in self.__dict__:
+                self(part).close()

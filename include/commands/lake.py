@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from include.adapters.clients import Clients
+from include.connections import Connection
 from include.lake.contradictions import contradictions
 from include.lake.errors import LakeError
 from include.lake.lake import load_lake
@@ -99,11 +100,15 @@ def print_connections(args: argparse.Namespace) -> int:
     """Print the connections of the site in use as AIRFLOW_CONN_… lines, secrets included (Astro's .env takes them)."""
     for name, connection in connections(site_facts()).items():
         if args.names:
-            print(f"{name:20} {connection.type:12} {connection.host or connection.option('endpoint_url') or connection.option('kube_config_path')}")
+            print(f"{name:20} {connection.type:12} {_place(connection)}")
         else:
             quoted = connection.as_json().replace("'", "\\u0027")  # JSON's own escape, so that the quotes around it hold
             print(f"AIRFLOW_CONN_{name.upper()}='{quoted}'")
     return 0
+
+
+def _place(connection: Connection) -> str:
+    return connection.host or next((place for key in ("endpoint_url", "kube_config_path", "bootstrap.servers") if (place := connection.option(key))), "")
 
 
 def doctor(args: argparse.Namespace) -> int:

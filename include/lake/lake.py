@@ -18,6 +18,7 @@ from include.lake.resources.namespace import Namespace, NamespaceState
 from include.lake.resources.policy import Policy, PolicyState
 from include.lake.resources.service import Service, ServiceState, minio_environment, minio_unit
 from include.lake.resources.service_account import DRIVER_RULES, ServiceAccount, ServiceAccountState
+from include.lake.resources.topic import Topic, topic_state
 from include.lake.resources.user import User, UserState
 from include.lake.resources.vm_disk import VmDisk, VmDiskState
 from include.lake.secret import SecretRef
@@ -45,6 +46,7 @@ class Lake:
     namespace: Namespace
     service_account: ServiceAccount
     key_pairs: tuple[KeyPair, ...]
+    topics: tuple[Topic, ...]
 
     @property
     def key_pair(self) -> KeyPair:
@@ -65,7 +67,7 @@ class Lake:
     def resources(self) -> tuple[AnyResource, ...]:
         """All of them, each after those it needs."""
         return (self.vm_disk, self.filesystem, self.mount, self.account, self.minio_binary, self.minio_service,
-                *self.buckets, *self.iam, self.namespace, self.service_account, *self.key_pairs)  # fmt: skip
+                *self.buckets, *self.iam, self.namespace, self.service_account, *self.key_pairs, *self.topics)  # fmt: skip
 
 
 def load_lake(path: Path | None = None) -> Lake:
@@ -91,6 +93,7 @@ def build_lake(spec: LakeSpec) -> Lake:
         namespace=Namespace(k8s.namespace, NamespaceState()),
         service_account=ServiceAccount(k8s.namespace, k8s.service_account, ServiceAccountState(exists=True, rules=DRIVER_RULES, bound=True)),
         key_pairs=tuple(_key_pairs(spec)),
+        topics=tuple(_topics(spec)),
     )  # fmt: skip
 
 
@@ -110,6 +113,12 @@ def _key_pairs(spec: LakeSpec) -> Iterable[KeyPair]:
     others = [(u.name, u.secret) for u in spec.users if u.secret and u.name != main.user]
     for user, name in [(main.user, main.name), *others]:
         yield KeyPair(user, k8s.namespace, name, (main.access_key, main.secret_key), KeyPairState(None))
+
+
+def _topics(spec: LakeSpec) -> Iterable[Topic]:
+    for topic in spec.kafka.topics if spec.kafka else ():
+        kept = {} if topic.retention is None else {"retention.ms": str(round(topic.retention * 1000))}
+        yield Topic(topic.name, topic_state(topic.partitions, topic.replication, {**topic.config, **kept}))
 
 
 def _bucket_state(spec: BucketSpec) -> BucketState:

@@ -1,6 +1,6 @@
 """Taking a lake down: what goes and in which order, what stays and why, and what must be so before anything is touched.
 
-Data (buckets, the filesystem, the disk) stay unless they are named. What Homelake did not make stays, whatever is named.
+Data (buckets, topics, the filesystem, the disk) stay unless they are named. What Homelake did not make stays, whatever is named.
 """
 
 from collections.abc import Collection, Iterator
@@ -17,6 +17,7 @@ from include.lake.resources.keypair import KeyPair
 from include.lake.resources.policy import Policy
 from include.lake.resources.service import ServiceState
 from include.lake.resources.service_account import ServiceAccount
+from include.lake.resources.topic import Topic
 from include.lake.resources.user import User
 from include.lake.resources.vm_disk import VmDisk
 from include.lake.survey import Clients, Finding, Status, find
@@ -48,7 +49,7 @@ class Removal:
 
 def scope(lake: Lake, data: Collection[str]) -> Scope:
     """What goes and what stays when these data are named. Raises LakeError when one of them is not this lake's."""
-    known = [*(b.id for b in lake.buckets), lake.filesystem.id, lake.vm_disk.id]
+    known = [*(b.id for b in lake.buckets), *(t.id for t in lake.topics), lake.filesystem.id, lake.vm_disk.id]
     if unknown := sorted(set(data) - set(known)):
         raise LakeError("remove", ", ".join(unknown), "it is no data of this lake", f"Its data are {', '.join(known)}")
     disk = lake.vm_disk.id in data
@@ -58,7 +59,7 @@ def scope(lake: Lake, data: Collection[str]) -> Scope:
     for resource in reversed(lake.resources()):
         if isinstance(resource, lie_on_it):
             covered.append(resource.id)
-        elif resource.id not in data and isinstance(resource, (Bucket, Filesystem, VmDisk)):
+        elif resource.id not in data and isinstance(resource, (Bucket, Topic, Filesystem, VmDisk)):
             stays[resource.id] = f"data; --data {resource.id} would delete it"
         elif isinstance(resource, Account) and not wipes:
             stays[resource.id] = "the data belong to it"

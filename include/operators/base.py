@@ -14,7 +14,7 @@ from include.connections import Connection, NotConfigured
 from include.lake.errors import LakeError
 from include.lake.secret import Secret
 
-_SECRET_OPTIONS = ("private_key", "kube_config", "token")
+_SECRET_OPTIONS = ("private_key", "kube_config", "token", "sasl.password", "ssl.key.password", "ssl.key.pem")
 _kept: Clients | None = None
 
 

@@ -10,6 +10,7 @@ from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.bucket import Expiry, Retention
 from include.lake.resources.filesystem import FilesystemState
 from include.lake.resources.keypair import Pair
+from include.lake.resources.topic import Setting, TopicState
 from include.lake.resources.vm_disk import VmDiskState
 from include.lake.secret import Secret
 from include.lake.units import Size
@@ -77,6 +78,10 @@ READING["versions"] = {
     "versions": lambda c: list(c.versions(NAME)),
     "digest": lambda c: c.digest(Version(NAME, NAME, "null", False, 0, 1)),
 }
+READING["kafka"] = {
+    "topic": lambda c: c.topic(NAME, ["retention.ms"]),
+    "end_offsets": lambda c: c.end_offsets(NAME),
+}
 WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {
     "proxmox": {
         "add_disk": lambda c: c.add_disk(*AT, VmDiskState("local-lvm", GIB)),
@@ -141,6 +146,12 @@ WRITING["backups"] = {
     "write": lambda c: c.write(*AT[:2], "/tmp/contract-nothing", ""),
 }
 WRITING["versions"] = {}
+WRITING["kafka"] = {
+    "make_topic": lambda c: c.make_topic(NAME, TopicState(1)),
+    "add_partitions": lambda c: c.add_partitions(NAME, 2),
+    "set_config": lambda c: c.set_config(NAME, frozenset({Setting("retention.ms", "1")})),
+    "remove_topic": lambda c: c.remove_topic(NAME),
+}
 
 
 def told(call: Callable[[], Any], *, retry: bool | None = None) -> LakeError:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from include.adapters.backups import Backups
 from include.adapters.host import Host
+from include.adapters.kafka import Kafka
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.minio import MinioServer
 from include.adapters.minio.versions import VersionStore
@@ -130,6 +131,8 @@ def client(part: str, port: int) -> Any:
         return proxmox if part == "proxmox" else Backups(proxmox, lambda name: Connection(name, name))
     if part in ("minio", "versions"):
         return (MinioServer if part == "minio" else VersionStore)(Connection("minio_admin", "minio", f"http://{address}", "root", secret))
+    if part == "kafka":
+        return Kafka(Connection("kafka_default", "kafka", "127.0.0.1", port=port))
     if part == "host":
         return Host(lambda _: Connection("lake_host", "ssh", "127.0.0.1", "debian", secret, port, {"host_key": "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43}))
     config = {"apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
@@ -144,6 +147,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("include.adapters.agent.RUN_TIMEOUT", 0.3)
     monkeypatch.setattr("include.adapters.minio.server.TIMEOUT", urllib3.Timeout(connect=0.3, read=0.3))
     monkeypatch.setattr("include.adapters.kubernetes.TIMEOUT", (0.3, 0.3))
+    monkeypatch.setattr("include.adapters.kafka.TIMEOUT", 0.3)
     monkeypatch.setattr("include.adapters.host.ssh.CONNECT_TIMEOUT", 0.3)
 
 

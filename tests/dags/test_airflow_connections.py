@@ -14,7 +14,8 @@ from tests.dags.conftest import MARK, READING
 
 
 def test_a_connection_of_airflows_is_read_and_its_secrets_are_masked_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"password": "the-p4ssword-of-minio", "private_key": "the-private-k3y", "kube_config": "the-kube-c0nfig", "token": "the-t0ken-of-it"}
+    secrets = {"password": "the-p4ssword-of-minio", "private_key": "the-private-k3y", "kube_config": "the-kube-c0nfig", "token": "the-t0ken-of-it",
+               "sasl.password": "the-p4ssword-of-kafka"}  # fmt: skip
     extra = {k: v for k, v in secrets.items() if k != "password"} | {"region": "ap-northeast-2"}
     text = json.dumps({"conn_type": "minio", "host": "http://h:9000", "login": "root", "password": secrets["password"], "port": 9000, "extra": extra})
     assert not [v for v in secrets.values() if redact(f"log: {v}") != f"log: {v}"], "not masked before"

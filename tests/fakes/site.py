@@ -6,6 +6,7 @@ from typing import Any
 
 from include.lake.lake import load_lake
 from tests.fakes.guest import AGPL, ELF, FakeGuest
+from tests.fakes.kafka import FakeKafka
 from tests.fakes.kubernetes import FakeKeyPairs
 from tests.fakes.minio import FakeMinio
 from tests.fakes.proxmox import FakeProxmox
@@ -17,6 +18,7 @@ class FakeSite:
     def __init__(self) -> None:
         self.proxmox, self.host, self.minio = FakeProxmox(), FakeGuest(), FakeMinio()
         self.kubernetes = self.keypair = FakeKeyPairs()
+        self.kafka = FakeKafka()
         # One store for root and for who holds a pair.
         self.keypair.buckets, self.keypair.policies, self.keypair.users = self.minio.buckets, self.minio.policies, self.minio.users
         self.host.sources[str(load_lake().minio_binary.source)] = ("new", ELF, AGPL)
@@ -36,7 +38,7 @@ class FakeSite:
     @property
     def writes(self) -> list[str]:
         """Every writing call, of all parts."""
-        return [*self.proxmox.writes, *self.host.writes, *self.minio.writes, *self.kubernetes.writes]
+        return [*self.proxmox.writes, *self.host.writes, *self.minio.writes, *self.kubernetes.writes, *self.kafka.writes]
 
     def close(self) -> None:
         """End what is kept open."""

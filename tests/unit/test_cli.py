@@ -170,6 +170,6 @@ def test_names_of_connections_hold_no_secret(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HOMELAKE_SITE", nobody(tmp_path)["HOMELAKE_SITE"])
     code, out, _ = run(capsys, "connections", "--names")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["proxmox", "lake_host", "minio_admin", "lake_s3", "kubernetes_default"]
+    assert [line.split()[0] for line in out.splitlines()] == ["proxmox", "lake_host", "minio_admin", "lake_s3", "kubernetes_default", "kafka_default"]
     assert "http://127.0.0.1:3" in out
     assert not [s for s in SECRETS if s in out]

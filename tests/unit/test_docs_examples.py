@@ -27,6 +27,7 @@ from include.lake.survey import survey
 from include.render import lines_of, summary
 from include.settings import ROOT
 from tests.fakes.guest import AGPL, ELF, FakeGuest
+from tests.fakes.kafka import FakeKafka
 from tests.fakes.kubernetes import FakeKeyPairs, FakeKubernetes
 from tests.fakes.minio import FakeMinio
 from tests.fakes.proxmox import FakeProxmox
@@ -84,7 +85,7 @@ class Parts:
 
     def __init__(self, lake: Lake) -> None:
         self.lake, self.proxmox, self.host, self.minio, self.kubernetes = lake, FakeProxmox(), FakeGuest(), FakeMinio(), FakeKubernetes()
-        self.keypair = FakeKeyPairs(self.kubernetes, self.minio)
+        self.keypair, self.kafka = FakeKeyPairs(self.kubernetes, self.minio), FakeKafka()
         self.host.sources[str(lake.minio_binary.source)] = ("ab" * 32, ELF, AGPL)
 
     def __call__(self, part: str) -> Any:

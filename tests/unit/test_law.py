@@ -18,11 +18,13 @@ from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service import ServiceState
 from include.lake.resources.service_account import ServiceAccountState
+from include.lake.resources.topic import Setting, Topic, TopicState
 from include.lake.resources.user import UserState
 from include.lake.resources.vm_disk import VmDiskState
 from include.lake.secret import Secret
 from include.lake.units import Size
 from tests.fakes.guest import AGPL, ELF, FakeGuest
+from tests.fakes.kafka import FakeKafka
 from tests.fakes.kubernetes import FakeKeyPairs, FakeKubernetes
 from tests.fakes.minio import FakeMinio
 from tests.fakes.proxmox import FakeProxmox
@@ -283,6 +285,40 @@ def test_key_pair(secret: str | None, key: str | None, own: Pair | None, passwor
     assert holds(LAKE.key_pair, fake) is not ((uses_good and key == "someone else's") or wrong)
     if secret == "their own" and password == "their-password" and own is None:
         assert not ensure(LAKE.key_pair, fake).plan, "a user's own name and password are a pair as well"
+
+
+limits = st.sampled_from(["-1", "1000", "604800000", "900000000"])
+configs = st.dictionaries(st.sampled_from(["retention.ms", "retention.bytes"]), limits).flatmap(
+    lambda c: st.sampled_from([c, c | {"cleanup.policy": "compact"}, c | {"cleanup.policy": "compact,delete"}, c | {"cleanup.policy": "delete"}])
+)
+
+
+def state(partitions: int, replication: int | None, config: dict[str, str]) -> TopicState:
+    return TopicState(partitions, replication, frozenset(Setting(n, v) for n, v in config.items()))
+
+
+@given(
+    st.none() | st.builds(state, st.integers(1, 4), st.sampled_from([1, 3]), configs),
+    st.builds(state, st.integers(1, 4), st.sampled_from([None, 1]), configs),
+    flag,
+)
+def test_topic(start: TopicState | None, wanted: TopicState, forced: bool) -> None:
+    fake, topic = FakeKafka(), Topic("payments", wanted)
+    if start:
+        fake.topics["payments"] = start
+    found = fake.topic("payments", [s.name for s in wanted.config])
+    impossible = bool(start and (wanted.partitions < start.partitions or (wanted.replication and wanted.replication != start.replication)))
+    loses = False
+    if start and found:
+        before, after = ({s.name: s.value for s in c.config} for c in (found, wanted))
+        limits = [tuple(int(c[n]) % 2**64 for c in (before, after)) for n in before if n.startswith("retention")]  # -1 is the highest
+        policies = [set(c.get("cleanup.policy", "").split(",")) for c in (before, after)]
+        loses = wanted.partitions > start.partitions or any(new < old for old, new in limits) or bool(policies[1] - policies[0])
+    assert holds(topic, fake, force={topic.id} if forced else ()) is (not impossible and (forced or not loses))
+    if not impossible:
+        ensure(topic, fake, force={topic.id})
+        untouched = {s for s in (start.config if start else ()) if s.name not in {w.name for w in wanted.config}}
+        assert untouched <= fake.topics["payments"].config
 
 
 def test_a_part_that_something_else_keeps_changing_is_told() -> None:

@@ -18,11 +18,13 @@ from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service import ServiceState
 from include.lake.resources.service_account import ServiceAccountState
+from include.lake.resources.topic import Topic, TopicState
 from include.lake.resources.user import UserState
 from include.lake.resources.vm_disk import VmDiskState
 from include.lake.secret import Secret
 from include.lake.units import Size
 from tests.fakes.guest import AGPL, FakeGuest
+from tests.fakes.kafka import FakeKafka
 from tests.fakes.kubernetes import FakeKeyPairs, FakeKubernetes
 from tests.fakes.minio import FakeMinio
 from tests.fakes.proxmox import FakeProxmox
@@ -145,6 +147,16 @@ def test_bucket(versions: int, locked: bool) -> None:
         assert not fake.writes
     else:
         assert only_by_name(bucket, fake)
+
+
+@given(flag)
+def test_topic(there: bool) -> None:
+    fake, topic = FakeKafka(), Topic("payments", TopicState(6))
+    if there:
+        fake.topics["payments"] = TopicState(3, 1)
+        assert only_by_name(topic, fake)
+    else:
+        assert holds(absent(topic), fake)
 
 
 @given(flag)

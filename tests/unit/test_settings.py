@@ -107,6 +107,16 @@ def test_facts_complete_the_connections() -> None:
     assert known["kubernetes_default"].option("kube_config_path") == "/kubeconfig"
 
 
+def test_facts_of_kafka_come_under_librdkafkas_names() -> None:
+    facts = {"KAFKA_BOOTSTRAP": "192.0.2.30:9093", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": "lake",
+             "KAFKA_SASL_PASSWORD": "kafka-secret", "KAFKA_CA": "/kafka.pem"}  # fmt: skip
+    kafka = settings.connections(facts)["kafka_default"]
+    assert kafka.extra == {"bootstrap.servers": "192.0.2.30:9093", "security.protocol": "SASL_SSL", "sasl.mechanisms": "SCRAM-SHA-512", "sasl.username": "lake",
+                           "sasl.password": "kafka-secret", "ssl.ca.location": "/kafka.pem"}  # fmt: skip
+    assert "kafka-secret" not in repr(kafka)
+    assert settings.connections({"S3_REGION": "x"})["kafka_default"].extra == settings.connections({})["kafka_default"].extra
+
+
 def test_the_admin_token_serves_when_there_is_no_bootstrap_token() -> None:
     facts = {k: v for k, v in settings.parse_facts(FACTS).items() if "BOOTSTRAP" not in k}
     proxmox = settings.connections(facts)["proxmox"]

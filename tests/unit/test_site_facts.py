@@ -69,7 +69,7 @@ FACTS = {
     "PVE_URL": "https://pve:8006", "PVE_TOKEN_ID": "root@pam!x", "PVE_TOKEN_SECRET": "token-secret", "PVE_CA": "/ca.pem",
     "SSH_HOST": "10.0.0.10", "SSH_PORT": "2222", "SSH_USER": "debian", "SSH_KEY": "/key",
     "S3_ENDPOINT": "http://10.0.0.10:9000", "S3_REGION": "ap-northeast-2", "S3_ROOT_USER": "root", "S3_ROOT_PASSWORD": "root-password", "S3_CA": "",
-    "KUBECONFIG": "/kubeconfig",
+    "KUBECONFIG": "/kubeconfig", "KAFKA_BOOTSTRAP": "10.0.0.30:9092",
 }  # fmt: skip
 
 
@@ -83,6 +83,7 @@ def test_a_sites_facts_make_every_connection() -> None:
     )
     assert found["lake_s3"].extra["endpoint_url"] == "http://10.0.0.10:9000"
     assert found["kubernetes_default"].option("kube_config_path") == "/kubeconfig"
+    assert found["kafka_default"].extra == {"bootstrap.servers": "10.0.0.30:9092"}
 
 
 def test_a_token_for_the_bootstrap_alone_wins() -> None:
@@ -176,7 +177,7 @@ def test_a_site_wins_over_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_settings_hold_every_connection_the_pool_and_no_secret() -> None:
     found = connections({})
-    assert set(found) == {"proxmox", "lake_host", "minio_admin", "lake_s3", "kubernetes_default"}
+    assert set(found) == {"proxmox", "lake_host", "minio_admin", "lake_s3", "kubernetes_default", "kafka_default"}
     assert not [c.id for c in found.values() if c.password]
     assert not [c.id for c in found.values() if {"password", "secret", "token", "private_key"} & set(c.extra)]
     pools, _ = pools_and_variables()
