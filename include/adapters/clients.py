@@ -10,6 +10,7 @@ from include.adapters.keypair import KeyPairs
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.minio import MinioServer
 from include.adapters.proxmox import Proxmox
+from include.adapters.stream import Streams
 from include.connections import Connections
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Clients:
-    """Call it with a part's name (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`, `kafka`) to get its client."""
+    """Call it with a part's name (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`, `kafka`, `streams`) to get its client."""
 
     def __init__(self, connections: Connections, say: Callable[[str], None] = print) -> None:
         self.connections, self.say = connections, say
@@ -59,6 +60,11 @@ class Clients:
         from include.adapters.kafka import Kafka  # librdkafka is loaded only where there is a topic
 
         return Kafka(self.connections("kafka_default"))
+
+    @cached_property
+    def streams(self) -> Streams:
+        """The stream of payments in the cluster."""
+        return Streams(self.connections, self.kubernetes, self.say)
 
     @cached_property
     def backups(self) -> Backups:

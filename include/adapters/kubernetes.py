@@ -14,9 +14,9 @@ from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service_account import ServiceAccountState
-from include.lake.rotation import STREAM, PodUse, refers
+from include.lake.rotation import PodUse, refers
 from include.lake.secret import Secret
-from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, STREAM, VERSION
 
 T = TypeVar("T")
 TIMEOUT = (10, 30)  # seconds to connect, and to answer

@@ -35,10 +35,20 @@ class SparkApplications:
         config_map = {"metadata": {"name": name, "ownerReferences": [owner]}, "data": dict(files)}
         self._k.call(f"ConfigMap {name}", self._k.core.create_namespaced_config_map, self.namespace, config_map, absent=(409,))
 
+    def object(self, name: str) -> Mapping[str, Any] | None:
+        """The application itself; None when there is none of that name."""
+        found: Mapping[str, Any] | None = self._custom("get", name, absent=(404,))
+        return found
+
     def get(self, name: str) -> Standing | None:
         """How it stands; None when there is none of that name."""
-        found = self._custom("get", name, absent=(404,))
+        found = self.object(name)
         return standing(found) if found else None
+
+    def at_work(self, selector: str) -> list[str]:
+        """The names of those with this label that are not over."""
+        found = self._custom("list", label_selector=selector) or {}
+        return sorted(str(a["metadata"]["name"]) for a in found.get("items", ()) if not standing(a).over)
 
     def watch(self, name: str) -> Iterator[Standing]:
         """Each change of its standing, as the API server tells it. Ends when it is gone."""
@@ -57,7 +67,7 @@ class SparkApplications:
     def wait(self, name: str) -> Standing:
         """Wait for the end, with the driver's log on the way. Raises LakeError with the cause when it did not complete."""
         began, lost_since = time.monotonic(), 0.0
-        log: _Log | None = None
+        log: DriverLog | None = None
         guard = _Guard(self, name, began)
         last: Standing | None = None
         for now in self.watch(name):
@@ -66,7 +76,7 @@ class SparkApplications:
             last = now
             if now.phase is Phase.RUNNING or (now.over and log is None and now.state != "SUBMISSION_FAILED"):
                 guard.stop()
-                log = log or _Log(self._k, self.namespace, now.driver, self._say)
+                log = log or DriverLog(self._k, self.namespace, now.driver, self._say)
             if now.phase is Phase.LOST:
                 lost_since = lost_since or time.monotonic()
                 if time.monotonic() - lost_since > LOST_SECONDS:
@@ -160,7 +170,7 @@ class _Guard:
         self._over.set()
 
 
-class _Log:
+class DriverLog:
     """The driver's log, line by line as it comes, each line once even when the stream breaks."""
 
     def __init__(self, kubernetes: Kubernetes, namespace: str, pod: str, say: Callable[[str], None]) -> None:
@@ -179,9 +189,9 @@ class _Log:
                 return
             time.sleep(1)
 
-    def finish(self) -> None:
-        """Wait until the rest has come."""
-        self._thread.join(30)
+    def finish(self, seconds: float = 30) -> None:
+        """Wait until the rest has come, for so long at most."""
+        self._thread.join(seconds)
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[str]:

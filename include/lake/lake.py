@@ -18,10 +18,12 @@ from include.lake.resources.namespace import Namespace, NamespaceState
 from include.lake.resources.policy import Policy, PolicyState
 from include.lake.resources.service import Service, ServiceState, minio_environment, minio_unit
 from include.lake.resources.service_account import DRIVER_RULES, ServiceAccount, ServiceAccountState
+from include.lake.resources.stream import Stream, StreamState
 from include.lake.resources.topic import Topic, topic_state
 from include.lake.resources.user import User, UserState
 from include.lake.resources.vm_disk import VmDisk, VmDiskState
 from include.lake.secret import SecretRef
+from include.lake.spark import Where
 from include.lake.spec import LAKE_FILE, LakeSpec, read_spec
 from include.lake.spec.store import Bucket as BucketSpec
 
@@ -47,6 +49,7 @@ class Lake:
     service_account: ServiceAccount
     key_pairs: tuple[KeyPair, ...]
     topics: tuple[Topic, ...]
+    stream: Stream | None  # not among `resources()`: a lake is whole also while no stream runs
 
     @property
     def key_pair(self) -> KeyPair:
@@ -61,8 +64,12 @@ class Lake:
     @property
     def probe_prefix(self) -> str:
         """Below which prefix of the jobs' bucket the jobs' user may write a probe; `""` when it is the whole bucket."""
+        return self.prefix_in(self.spec.spark.bucket)
+
+    def prefix_in(self, bucket: str) -> str:
+        """Below which prefix of a bucket the jobs' user may work; `""` when it is the whole bucket, or none of it."""
         user = next(u for u in self.spec.users if u.name == self.spec.kubernetes.secret.user)
-        return min(user.scopes(self.spec.spark.bucket), key=len)
+        return min(user.scopes(bucket), key=len, default="")
 
     def resources(self) -> tuple[AnyResource, ...]:
         """All of them, each after those it needs."""
@@ -94,6 +101,7 @@ def build_lake(spec: LakeSpec) -> Lake:
         service_account=ServiceAccount(k8s.namespace, k8s.service_account, ServiceAccountState(exists=True, rules=DRIVER_RULES, bound=True)),
         key_pairs=tuple(_key_pairs(spec)),
         topics=tuple(_topics(spec)),
+        stream=_stream(spec),
     )  # fmt: skip
 
 
@@ -119,6 +127,12 @@ def _topics(spec: LakeSpec) -> Iterable[Topic]:
     for topic in spec.kafka.topics if spec.kafka else ():
         kept = {} if topic.retention is None else {"retention.ms": str(round(topic.retention * 1000))}
         yield Topic(topic.name, topic_state(topic.partitions, topic.replication, {**topic.config, **kept}))
+
+
+def _stream(spec: LakeSpec) -> Stream | None:
+    k, secret = spec.kubernetes, spec.kubernetes.secret
+    where = Where(k.namespace, k.service_account, spec.spark.image, secret.name, secret.access_key, secret.secret_key, spec.spark.image_pull_secret)
+    return Stream(spec.payments, where, spec.minio.region, StreamState(None)) if spec.payments else None
 
 
 def _bucket_state(spec: BucketSpec) -> BucketState:

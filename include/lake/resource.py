@@ -78,7 +78,7 @@ class Plan:
 class Resource(ABC, Generic[S, C]):
     """One piece of the lake. Subclasses are frozen dataclasses without secrets (they hold `SecretRef`).
 
-    `part` names the client it is handed (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`).
+    `part` names the client it is handed (`proxmox`, `host`, `minio`, `kubernetes`, `keypair`, `kafka`, `streams`).
     `desired` is a frozen dataclass; None means absent; a field of it that is None is not managed.
     `needs` are the ids that must exist before this one can be observed.
     """

@@ -27,7 +27,7 @@ def _rights(group: str, **verbs: str) -> list[Right]:
 # What lake_bootstrap and the Spark jobs call. The namespace itself is made only when it is not there.
 BASE = (
     *_rights("", namespaces="get", secrets="get create patch", serviceaccounts="get create", pods="get list delete deletecollection", pods_log="get",
-             configmaps="create", events="list"),
+             pods_exec="get create", configmaps="get create", events="list"),
     *_rights(RBAC, roles="get create update", rolebindings="get create delete"),
     *_rights(GROUP, **{PLURAL: "get list watch create patch delete"}),
 )  # fmt: skip

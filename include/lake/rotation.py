@@ -18,7 +18,6 @@ from include.lake.secret import Secret
 
 NEXT, PREVIOUS = ("next-access-key", "next-secret-key"), "previous-access-key"
 OURS = "homelake"  # the name that MinIO keeps with every access key made here
-STREAM = "homelake/stream"  # the label, with the value `true`, of a SparkApplication that does not end by itself
 # A node may hand out the old value for a while: its kubelet learns of the change by a watch, and takes up to 45 s to see that one broke.
 MARGIN = timedelta(seconds=60)
 

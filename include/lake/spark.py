@@ -9,6 +9,7 @@ from include.lake.s3a import ACCESS_VARIABLE, SECRET_VARIABLE
 
 GROUP, VERSION, PLURAL = "sparkoperator.k8s.io", "v1beta2", "sparkapplications"
 APP_LABEL = "sparkoperator.k8s.io/app-name"
+STREAM = "homelake/stream"  # the label, with the value `true`, of a SparkApplication that does not end by itself
 CODE = "/opt/homelake/job"  # where a job's files are mounted in driver and executors
 KEEP_SECONDS = 86_400  # an application that failed stays a day for whoever looks at it
 

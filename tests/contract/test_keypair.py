@@ -16,9 +16,9 @@ from include.lake.resource import ensure, plan
 from include.lake.resources.keypair import KeyPair, KeyPairState, Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.user import UserState
-from include.lake.rotation import STREAM, PodUse
+from include.lake.rotation import PodUse
 from include.lake.secret import Secret
-from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Job, Where, application, named
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, STREAM, VERSION, Job, Where, application, named
 from tests.contract import kubernetes, minio
 from tests.contract.real import Parts
 from tests.fakes.kubernetes import FakeKeyPairs

@@ -10,6 +10,7 @@ from tests.fakes.kafka import FakeKafka
 from tests.fakes.kubernetes import FakeKeyPairs
 from tests.fakes.minio import FakeMinio
 from tests.fakes.proxmox import FakeProxmox
+from tests.fakes.stream import FakeStreams
 
 
 class FakeSite:
@@ -18,7 +19,7 @@ class FakeSite:
     def __init__(self) -> None:
         self.proxmox, self.host, self.minio = FakeProxmox(), FakeGuest(), FakeMinio()
         self.kubernetes = self.keypair = FakeKeyPairs()
-        self.kafka = FakeKafka()
+        self.kafka, self.streams = FakeKafka(), FakeStreams()
         # One store for root and for who holds a pair.
         self.keypair.buckets, self.keypair.policies, self.keypair.users = self.minio.buckets, self.minio.policies, self.minio.users
         self.host.sources[str(load_lake().minio_binary.source)] = ("new", ELF, AGPL)
@@ -38,7 +39,7 @@ class FakeSite:
     @property
     def writes(self) -> list[str]:
         """Every writing call, of all parts."""
-        return [*self.proxmox.writes, *self.host.writes, *self.minio.writes, *self.kubernetes.writes, *self.kafka.writes]
+        return [*self.proxmox.writes, *self.host.writes, *self.minio.writes, *self.kubernetes.writes, *self.kafka.writes, *self.streams.writes]
 
     def close(self) -> None:
         """End what is kept open."""

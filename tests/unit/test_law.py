@@ -18,16 +18,19 @@ from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service import ServiceState
 from include.lake.resources.service_account import ServiceAccountState
+from include.lake.resources.stream import ENDED, FAILED, INCOMPLETE, LEAVING, RUNNING, StreamState
 from include.lake.resources.topic import Setting, Topic, TopicState
 from include.lake.resources.user import UserState
 from include.lake.resources.vm_disk import VmDiskState
 from include.lake.secret import Secret
 from include.lake.units import Size
+from tests.fakes.declared import streaming
 from tests.fakes.guest import AGPL, ELF, FakeGuest
 from tests.fakes.kafka import FakeKafka
 from tests.fakes.kubernetes import FakeKeyPairs, FakeKubernetes
 from tests.fakes.minio import FakeMinio
 from tests.fakes.proxmox import FakeProxmox
+from tests.fakes.stream import Application, FakeStreams
 from tests.law import holds
 
 LAKE = load_lake()
@@ -319,6 +322,39 @@ def test_topic(start: TopicState | None, wanted: TopicState, forced: bool) -> No
         ensure(topic, fake, force={topic.id})
         untouched = {s for s in (start.config if start else ()) if s.name not in {w.name for w in wanted.config}}
         assert untouched <= fake.topics["payments"].config
+
+
+STREAM = streaming().stream
+OLD, NEW = (frozenset({("client.properties", Secret(text))}) for text in ("old", "new"))
+
+
+@given(
+    st.sampled_from([None, "ours", "changed", "somebody's"]),
+    st.sampled_from([RUNNING, FAILED, ENDED, INCOMPLETE, LEAVING]),
+    st.sampled_from([None, OLD, NEW]),
+    st.sampled_from([frozenset[tuple[str, Secret]](), NEW]),
+    flag,
+    flag,
+)
+def test_stream(
+    start: str | None, phase: str, held: frozenset[tuple[str, Secret]] | None, login: frozenset[tuple[str, Secret]], forced: bool, wanted: bool
+) -> None:
+    assert STREAM
+    fake, stream = FakeStreams(), STREAM if wanted else replace(STREAM, desired=None)
+    fake.kafka, fake.needs_login = held, login
+    ours = STREAM.want(fake)
+    assert ours
+    digest = {"ours": str(ours.digest), "changed": "another", "somebody's": ""}.get(start or "")
+    if digest is not None:
+        fake.application = Application(digest, phase)
+    theirs = start == "somebody's"
+    accepted = holds(stream, fake, force={stream.id} if forced else ())
+    assert accepted is (not theirs or (wanted and forced))
+    if accepted:
+        ensure(stream, fake, force={stream.id})
+        assert fake.cut == 0, "no batch is cut off"
+        assert fake.stream("") == (StreamState(ours.digest, RUNNING, login or held) if wanted else None)
+        assert (len(fake.started) == 0) is (not wanted or (start == "ours" and phase == RUNNING and (not login or held == login)))
 
 
 def test_a_part_that_something_else_keeps_changing_is_told() -> None:

@@ -1,0 +1,78 @@
+"""The stream of payments as a SparkApplication: what it is made of, and what tells one from another.
+
+Source for restarts: `restartPolicy` in the API reference of spark-operator 2.5. It waits attempts × interval, counted from the last submission.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from include.lake.s3a import s3a_profile
+from include.lake.secret import Secret
+from include.lake.spark import STREAM, Job, Where, application, named
+from include.lake.spec.streams import Payments
+
+NAME = "payments-stream"
+MAIN = "payments_stream.py"
+FILES = (MAIN, "payments_log.py")  # of jobs/: what its ConfigMap holds
+DIGEST = "homelake/digest"  # the annotation that says what an application was made from
+ONCE = "once"  # the label STREAM of a micro batch, which writes to the same checkpoint and ends by itself
+STOP_FILE = "/tmp/homelake-stop"  # in the driver's container: it ends at a batch boundary once it is there
+KAFKA_SECRET, KAFKA_MOUNT, PROPERTIES = "payments-kafka", "/opt/homelake/kafka", "client.properties"
+RETRIES, RETRY_SECONDS = 1_000_000, 10  # as good as without end: what a restart does not mend is the driver's exit code 2
+UNFIT = 2  # the driver's exit code when it cannot run as declared
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What only a client knows of a stream: the lake's endpoint, Kafka's servers, the files that Kafka's log-in takes (with PROPERTIES
+    among them; none: it takes none), and the text of the job."""
+
+    endpoint: str
+    bootstrap: str
+    kafka: frozenset[tuple[str, Secret]]
+    files: Mapping[str, str]
+
+
+def arguments(payments: Payments, around: Surroundings, *, once: bool = False) -> tuple[str, ...]:
+    """The arguments of the job. With `once` it takes what is there, and ends."""
+    given = {
+        "bootstrap": around.bootstrap, "topic": payments.topic, "path": _folder(payments.path), "checkpoint": _folder(payments.checkpoint),
+        "trigger": f"{payments.trigger:g}", "duplicates-within": f"{payments.duplicates_within:g}", "late-after": f"{payments.late_after:g}",
+        "max-records": str(payments.max_records), **({"kafka-config": f"{KAFKA_MOUNT}/{PROPERTIES}"} if around.kafka else {}),
+    }  # fmt: skip
+    return (*(word for name, value in given.items() for word in (f"--{name}", value)), *(("--once",) if once else ()))
+
+
+def stream_application(payments: Payments, where: Where, region: str, around: Surroundings, *, once: bool = False) -> dict[str, Any]:
+    """The SparkApplication, without its name. One that runs on is restarted when it fails, and never cleared away."""
+    job = Job(MAIN, arguments(payments, around, once=once), payments.memory, payments.memory, payments.executors)
+    body = application(job, where, s3a_profile(around.endpoint, region) | {"spark.kubernetes.executor.deleteOnTermination": "true"})
+    body["metadata"]["labels"][STREAM] = ONCE if once else "true"
+    if around.kafka:
+        body["spec"]["volumes"] = [{"name": "kafka", "secret": {"secretName": KAFKA_SECRET}}]
+        for role in ("driver", "executor"):
+            body["spec"][role]["volumeMounts"] = [*body["spec"][role]["volumeMounts"], {"name": "kafka", "mountPath": KAFKA_MOUNT, "readOnly": True}]
+    if not once:
+        del body["spec"]["timeToLiveSeconds"]
+        body["spec"]["restartPolicy"] = {"type": "OnFailure", "onFailureRetries": RETRIES, "onFailureRetryInterval": RETRY_SECONDS,
+                                         "onSubmissionFailureRetries": RETRIES, "onSubmissionFailureRetryInterval": RETRY_SECONDS}  # fmt: skip
+    return body
+
+
+def signed(body: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """The application under its name, with the digest of it and of its job's text as an annotation."""
+    whole = named(body, NAME)
+    digest = hashlib.sha256(json.dumps([whole, dict(files)], sort_keys=True).encode()).hexdigest()[:16]
+    return {**whole, "metadata": {**whole["metadata"], "annotations": {DIGEST: digest}}}
+
+
+def digest_of(body: Mapping[str, Any]) -> str:
+    """The digest that an application carries; empty when it has none, as one that somebody else made."""
+    return str((body["metadata"].get("annotations") or {}).get(DIGEST, ""))
+
+
+def _folder(path: str) -> str:
+    return path if path.endswith("/") else f"{path}/"
