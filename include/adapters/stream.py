@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ class Streams:
         """The state of the stream in the operator's words while it is there and not over; else empty."""
         found = self.applications(namespace).object(NAME)
         return "" if found is None or _phase(found) in (ENDED, FAILED) else standing(found).state or "NEW"
+
+    def attempts(self, namespace: str) -> tuple[int, float]:
+        """How often the operator has started it, and how many seconds ago the last time; (0, 0) when it never did."""
+        status = (self.applications(namespace).object(NAME) or {}).get("status") or {}
+        last = status.get("lastSubmissionAttemptTime")
+        since = (datetime.now(UTC) - datetime.fromisoformat(last)).total_seconds() if last else 0.0
+        return int(status.get("executionAttempts") or 0), since
 
     def _mark(self, namespace: str, pod: str) -> bool:
         """Make the file that the driver looks for. False when its container is not there (yet, or any more)."""

@@ -16,6 +16,7 @@ from unittest import mock
 
 import pytest
 
+from tests.fakes.declared import FILE
 from tests.fakes.site import FakeSite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ class Reading:
 
             return tried
 
-        ways = [(socket.socket, "connect"), (socket, "create_connection"), (socket, "getaddrinfo"), (subprocess, "Popen"), (os, "system"),
+        ways: list[tuple[Any, str]] = [(socket.socket, "connect"), (socket, "create_connection"), (socket, "getaddrinfo"), (subprocess, "Popen"), (os, "system"),
                 (BaseHook, "get_connection"), (Variable, "get"), (Variable, "set")]  # fmt: skip
         with ExitStack() as stack:
             for where, name in ways:
@@ -65,15 +66,16 @@ class Reading:
             yield
 
 
-def _read() -> Reading:
+def _read(**more: str) -> Reading:
     # What the tests after these see of the environment is what it was before.
-    with mock.patch.dict(os.environ, ENVIRONMENT):
+    with mock.patch.dict(os.environ, ENVIRONMENT | more):
         import airflow  # noqa: F401 (it reads its home from the environment now)
 
         return Reading()
 
 
 READING = _read()
+STREAMING = _read(HOMELAKE_FILE=str(FILE))  # with payments declared: more DAGs
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,11 @@ from include.lake.resource import Resource
 from include.lake.secret import Secret, SecretRef
 from include.lake.spec import LAKE_FILE, LakeSpec
 from include.settings import pools_and_variables
-from tests.dags.conftest import HOME, MARK, READING, ROOT, Reading
+from tests.dags.conftest import HOME, MARK, READING, ROOT, STREAMING, Reading
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
-DAGS: list[DAG] = [READING.bag.dags[i] for i in sorted(READING.bag.dags)]
+DAGS: list[DAG] = [d for _, d in sorted((STREAMING.bag.dags | READING.bag.dags).items())]
+GUARD = "lake.spec.payments"  # a DAG below it is there only when payments are declared
 each_dag = pytest.mark.parametrize("dag", DAGS, ids=lambda d: d.dag_id)
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
 
@@ -35,12 +36,14 @@ def tasks(dag: DAG) -> Iterator[Any]:
 
 
 def test_all_are_read_without_an_error(reading: Reading) -> None:
-    assert reading.bag.import_errors == {}
-    assert sorted(reading.bag.dags) == sorted(f.stem for f in FILES), "one DAG a file, of its file's name"
+    assert reading.bag.import_errors == STREAMING.bag.import_errors == {}
+    assert sorted(STREAMING.bag.dags) == sorted(f.stem for f in FILES), "one DAG a file, of its file's name"
+    guarded = {f.stem for f in FILES if any(isinstance(s, ast.If) for s in ast.parse(f.read_text()).body)}
+    assert sorted(reading.bag.dags) == sorted(STREAMING.bag.dags.keys() - guarded), "without payments there are none of theirs"
 
 
 def test_reading_them_reaches_for_nothing_outside(reading: Reading) -> None:
-    assert reading.tried == []
+    assert reading.tried == STREAMING.tried == []
 
 
 def test_reading_them_needs_no_database() -> None:
@@ -56,6 +59,7 @@ def test_reading_them_is_quick(reading: Reading) -> None:
 def test_a_file_reads_like_a_table_of_contents(file: Path) -> None:
     module = ast.parse(file.read_text())
     assert ast.get_docstring(module)
+    module.body = [inner for s in module.body for inner in (s.body if isinstance(s, ast.If) and ast.unparse(s.test) == GUARD and not s.orelse else [s])]
     allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.With, ast.Expr)
     assert not [ast.unparse(s) for s in module.body if not isinstance(s, allowed)], "no logic at the top"
     blocks = [s for s in module.body if isinstance(s, ast.With)]
@@ -246,3 +250,10 @@ def test_the_spark_dag_observes_runs_and_looks_at_what_was_written(reading: Read
     assert dag.get_task("spark_job").arguments[:2] == ["--output", spec.spark.output]
     assert dag.get_task("check_output").path == spec.spark.output
     assert dag.params.get_param("mode").schema["enum"] == ["overwrite", "append"]
+
+
+def test_the_stream_is_looked_after_and_can_be_ended() -> None:
+    dag = STREAMING.bag.dags["payments_stream"]
+    assert (dag.schedule, dag.params.dump()) == ("*/10 * * * *", {"action": "run"})
+    assert dag.params.get_param("action").schema["enum"] == ["run", "stop"]
+    assert STREAMING.bag.dags["payments_micro_batch"].schedule is None

@@ -7,7 +7,7 @@ from typing import Any
 from include.lake.errors import LakeError
 from include.lake.resources.stream import ENDED, INCOMPLETE, RUNNING, StreamState
 from include.lake.secret import Secret
-from include.lake.stream import Surroundings, digest_of
+from include.lake.stream import FILES, Surroundings, digest_of
 from tests.fakes.base import Fake, writing
 
 
@@ -32,9 +32,10 @@ class FakeStreams(Fake):
         self.started: list[Mapping[str, Any]] = []
         self.cut = 0
         self.micro_batches: list[str] = []
+        self.tries = (1, 0.0)  # how often the operator has started it, and how many seconds ago
         self.stuck = ""  # why it does not end at a batch boundary
 
-    def surroundings(self, names: tuple[str, ...]) -> Surroundings:
+    def surroundings(self, names: tuple[str, ...] = FILES) -> Surroundings:
         return Surroundings(self.endpoint, self.bootstrap, self.needs_login, dict.fromkeys(names, self.job))
 
     def stream(self, namespace: str) -> StreamState | None:
@@ -70,6 +71,9 @@ class FakeStreams(Fake):
 
     def half_submit_stream(self, body: Mapping[str, Any], files: Mapping[str, str]) -> None:
         self._begin(body, INCOMPLETE)
+
+    def attempts(self, namespace: str) -> tuple[int, float]:
+        return self.tries
 
     def at_work(self, namespace: str) -> str:
         return "" if self.application is None or self.application.phase == ENDED else "RUNNING"

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,7 @@ class Cluster:
         self.api = SimpleNamespace(configuration=None)
         self.calls: list[str] = []
         self.leaving, self.digest = False, "d1"
+        self.more: dict[str, Any] = {}
         self.then: Callable[[int], None] = lambda look: None
         self.looks = 0
         self.log: list[bytes] = []
@@ -49,7 +51,7 @@ class Cluster:
 
     def _object(self, state: str, error: str) -> dict[str, Any]:
         meta = {"name": NAME, "annotations": {DIGEST: self.digest}} | ({"deletionTimestamp": "now"} if self.leaving else {})
-        return {"metadata": meta, "status": {"applicationState": {"state": state, "errorMessage": error}}}
+        return {"metadata": meta, "status": {"applicationState": {"state": state, "errorMessage": error}, **self.more}}
 
     def get_namespaced_custom_object(self, *args: Any) -> Any:
         self.then(self.looks)
@@ -243,6 +245,22 @@ def test_one_that_stays_is_told(said: list[str], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(stream, "GONE_SECONDS", 0.01)
     with pytest.raises(LakeError, match=r"its SparkApplication is still there after 0\.01 s"):
         streams(Cluster("COMPLETED"), said).remove_stream("spark-jobs")
+
+
+def test_how_often_the_operator_has_started_it(said: list[str]) -> None:
+    cluster = Cluster("PENDING_RERUN")
+    assert streams(cluster, said).attempts("spark-jobs") == (0, 0.0)
+    last = datetime.now(UTC) - timedelta(seconds=30)
+    cluster.more = {"executionAttempts": 4, "lastSubmissionAttemptTime": f"{last:%Y-%m-%dT%H:%M:%SZ}"}
+    attempts, since = streams(cluster, said).attempts("spark-jobs")
+    assert attempts == 4
+    assert 29 <= since < 40
+    assert streams(Cluster(None), said).attempts("spark-jobs") == (0, 0.0)
+
+
+@pytest.mark.parametrize(("state", "found"), [("RUNNING", "RUNNING"), ("", "NEW"), ("SUBMISSION_FAILED", "SUBMISSION_FAILED"), ("FAILED", ""), (None, "")])
+def test_whether_it_is_at_work(state: str | None, found: str, said: list[str]) -> None:
+    assert streams(Cluster(state), said).at_work("spark-jobs") == found
 
 
 def test_it_does_not_begin_beside_a_micro_batch(said: list[str]) -> None:

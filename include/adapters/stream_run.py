@@ -1,0 +1,67 @@
+"""Bring the stream to where it is wanted: everything that would fail it is looked at before, and its start is seen through."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from include.adapters.clients import Clients
+from include.adapters.preflight import examine
+from include.adapters.stream_start import see_start
+from include.lake.errors import LakeError
+from include.lake.lake import Lake
+from include.lake.resource import Outcome, ensure, plan
+from include.lake.resources.stream import Stream
+
+UNSETTLED = 120  # seconds after a restart by the spark-operator, within which another is likely
+
+
+def stream_of(lake: Lake) -> Stream:
+    """The declared stream. Raises LakeError when there is none."""
+    if lake.stream is None:
+        raise LakeError("find", "stream/payments", "the declaration has no payments", "./lake stream declare takes them into include/lake.yaml")
+    return lake.stream
+
+
+def bring(lake: Lake, parts: Clients, who: str, say: Callable[[str], None], *, run: bool = True, force: frozenset[str] = frozenset()) -> Outcome:
+    """Let it run as declared, or end it at a batch boundary. Writes only when something differs, under the writers' lock.
+
+    Raises LakeError when it does not run afterwards; then it says why in the driver's own words.
+    """
+    stream = stream_of(lake)
+    wanted, namespace = stream if run else replace(stream, desired=None), stream.where.namespace
+    todo, _ = plan(wanted, parts.streams)
+    if not todo:
+        if run and _unsettled(parts, namespace):
+            say("it was started again a moment ago: looking whether it runs now")
+            see_start(parts.streams, namespace, say, UNSETTLED)
+        return Outcome(todo, applied=False)
+    if run:
+        ready(lake, parts)
+    with parts.host.locked(who):
+        outcome = ensure(wanted, parts.streams, force=force)
+    if run and outcome.applied:
+        see_start(parts.streams, namespace, say)
+    return outcome
+
+
+def ready(lake: Lake, parts: Clients) -> None:
+    """Raise LakeError with everything that would fail it, each with its remedy."""
+    stream = stream_of(lake)
+    body = stream.body(parts.streams.surroundings())
+    buckets = dict.fromkeys(urlsplit(p).netloc for p in (stream.payments.path, stream.payments.checkpoint))
+    found = dict.fromkeys(problem for b in buckets for problem in examine(parts.kubernetes, parts.minio, body, b, lake.prefix_in(b)))
+    problems = [*found, *_topic(stream, parts)]
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise LakeError("start", stream.id, "\n- ".join([f"{count} found before it was started", *problems]))
+
+
+def _topic(stream: Stream, parts: Clients) -> Iterator[str]:
+    if parts.kafka.topic(stream.payments.topic) is None:
+        yield f"there is no topic {stream.payments.topic} in Kafka at {parts.kafka.servers}. Declare it (kafka.topics) and run lake_bootstrap"
+
+
+def _unsettled(parts: Clients, namespace: str) -> bool:
+    """Whether the operator has started it again lately: what ends it may go on to do so."""
+    attempts, since = parts.streams.attempts(namespace)
+    return attempts > 1 and since < UNSETTLED

@@ -1,0 +1,60 @@
+"""The operators of the stream of payments: it runs on, or it is a micro batch at a time."""
+
+from typing import Any
+
+from include.adapters.clients import Clients
+from include.adapters.stream_run import bring, stream_of
+from include.lake.errors import LakeError
+from include.lake.lake import Lake
+from include.lake.spark import Job
+from include.lake.stream import MAIN, NAME, Surroundings, stream_application
+from include.operators.base import LakeOperator
+from include.operators.spark import LakeSparkOperator
+from include.render import plan_lines
+
+RUN, STOP = "run", "stop"
+
+
+class StreamOperator(LakeOperator):
+    """Let the stream run as declared, or, with the param `action`, end it at a batch boundary.
+
+    :param lake: the lake as declared, with payments.
+    """
+
+    def __init__(self, *, lake: Lake, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._lake = lake
+
+    def work(self, context: Any, parts: Clients) -> dict[str, Any]:
+        """Returns the changes. Fails with the driver's own words when the stream does not run."""
+        run = context["params"]["action"] == RUN
+        outcome = bring(self._lake, parts, f"Airflow {self.dag_id}.{self.task_id}", self.log.info, run=run)
+        verb = "changed" if outcome.applied else "runs as declared" if run else "is not there"
+        self.log.info("%s: %s", outcome.plan.resource_id, "\n".join([verb, *plan_lines(outcome.plan)]))
+        return outcome.as_dict()
+
+
+class MicroBatchOperator(LakeSparkOperator):
+    """Take what is in the topic into the lake, then end. Fails while the stream runs: a checkpoint has one writer.
+
+    :param lake: the lake as declared, with payments.
+    """
+
+    def __init__(self, *, lake: Lake, **kwargs: Any) -> None:
+        payments = stream_of(lake).payments
+        super().__init__(lake=lake, job=Job(MAIN, (), payments.memory, payments.memory, payments.executors), **kwargs)
+        self._around: Surroundings | None = None
+
+    def body(self, parts: Clients) -> dict[str, Any]:
+        """The stream's application, as one that ends."""
+        stream = stream_of(self._lake)
+        if state := parts.streams.at_work(stream.where.namespace):
+            raise LakeError("start", "the micro batch", f"the stream {NAME} is there ({state}) and writes to the same checkpoint", "End it first: ./lake stream stop, or payments_stream with action stop")  # fmt: skip
+        self._around = parts.streams.surroundings()
+        if self._around.kafka:
+            parts.streams.write_kafka(stream.where.namespace, self._around.kafka)
+        return stream_application(stream.payments, stream.where, stream.region, self._around, once=True)
+
+    def _files(self) -> dict[str, str]:
+        assert self._around
+        return dict(self._around.files)
