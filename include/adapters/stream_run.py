@@ -1,6 +1,6 @@
 """Bring the stream to where it is wanted: everything that would fail it is looked at before, and its start is seen through."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from include.lake.errors import LakeError
 from include.lake.lake import Lake
 from include.lake.resource import Outcome, ensure, plan
 from include.lake.resources.stream import Stream
+from include.lake.stream import NAME
 
 UNSETTLED = 120  # seconds after a restart by the spark-operator, within which another is likely
 
@@ -54,6 +55,22 @@ def ready(lake: Lake, parts: Clients) -> None:
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise LakeError("start", stream.id, "\n- ".join([f"{count} found before it was started", *problems]))
+
+
+def renew(lake: Lake, parts: Clients, who: str, say: Callable[[str], None], due: Collection[str]) -> bool:
+    """Restart the declared stream at a batch boundary when it is among those that are due (a rotation's). Whether it was."""
+    if lake.stream is None or NAME not in due:
+        return False
+    say(f"{NAME} uses the old key: it ends at a batch boundary and begins anew with the new one")
+    with parts.host.locked(who):
+        lake.stream.restart(parts.streams)
+    see_start(parts.streams, lake.stream.where.namespace, say)
+    return True
+
+
+def ours(lake: Lake) -> str:
+    """The SparkApplication that `renew` restarts; empty when no stream is declared."""
+    return NAME if lake.stream else ""
 
 
 def _topic(stream: Stream, parts: Clients) -> Iterator[str]:

@@ -7,8 +7,9 @@ import time
 
 from include.adapters.clients import Clients
 from include.adapters.rotation import as_root
+from include.adapters.stream_run import ours, renew
 from include.lake.errors import LakeError
-from include.lake.lake import load_lake
+from include.lake.lake import Lake, load_lake
 from include.lake.root import root_rotation_of
 from include.lake.rotation import KeyRotation, Report, rotation_of
 from include.settings import command_line_connections
@@ -30,17 +31,19 @@ def rotate(args: argparse.Namespace) -> int:
         rotation = rotation_of(lake, args.user)
         with clients.host.locked("./lake rotate keys"):
             rotation.begin(clients.keypair, _say)
-        report = _finish(rotation, clients, 300 if args.wait is None else args.wait)
+        report = _finish(lake, rotation, clients, 300 if args.wait is None else args.wait)
     finally:
         clients.close()
-    print(json.dumps(report.as_dict(), indent=2) if args.json else "\n".join([*report.lines(), _last(report)]))
+    print(json.dumps(report.as_dict(), indent=2) if args.json else "\n".join([*report.lines(ours(lake)), _last(report)]))
     return 2 if report.old else 0
 
 
-def _finish(rotation: KeyRotation, clients: Clients, wait: int) -> Report:
+def _finish(lake: Lake, rotation: KeyRotation, clients: Clients, wait: int) -> Report:
     """Look until nothing uses the old key, for so many seconds. The writers' lock is held only to revoke it."""
     deadline, told = time.monotonic() + wait, 0.0
     while (report := rotation.look(clients.keypair)).old and not report.clear and (rest := deadline - time.monotonic()) > 0:
+        if renew(lake, clients, "./lake rotate keys", _say, report.due):
+            continue
         if time.monotonic() - told > TELL:
             told = time.monotonic()
             _say(f"waiting {rest:.0f} s at most: {_reason(report)}")

@@ -66,6 +66,7 @@ class Report:
     """How a rotation stands: JSON-ready by `as_dict`, without secrets. Access keys are shown by half.
 
     `old` is empty when no earlier access key is valid any more. `settles`: seconds until every node surely has the new pair.
+    `due`: the streams among those that wait, once a restart would surely give them the new pair.
     """
 
     user: str
@@ -75,6 +76,7 @@ class Report:
     waiting: tuple[PodUse, ...] = ()
     settles: int = 0
     orphans: tuple[str, ...] = ()
+    due: tuple[str, ...] = ()
 
     @property
     def clear(self) -> bool:
@@ -87,16 +89,18 @@ class Report:
         return {"user": self.user, "new": self.new, "old": self.old, "revoked": self.revoked, "waiting": pods,
                 "settles": self.settles, "orphans": list(self.orphans)}  # fmt: skip
 
-    def lines(self) -> Iterator[str]:
-        """For a person."""
+    def lines(self, ours: str = "") -> Iterator[str]:
+        """For a person. `ours`: the stream that Homelake restarts itself."""
         yield f"{self.user}: the access key in use is {self.new}"
         if self.revoked:
             yield f"the old one, {self.revoked}, is revoked"
         if self.old:
             yield f"the old one, {self.old}, is still valid" + (f"; every node has the new one in {self.settles} s at most" if self.settles else "")
         yield from (f"  used by {p}" for p in self.waiting)
-        if streams := sorted({p.application for p in self.waiting if p.stream}):
-            yield f"  streams do not end by themselves; restart the SparkApplication: {', '.join(streams)}"
+        if ours in (streams := {p.application for p in self.waiting if p.stream}):
+            yield f"  {ours} ends at a batch boundary and begins anew, with the new one, as soon as every node has it"
+        if others := sorted(streams - {ours}):
+            yield f"  streams do not end by themselves; restart the SparkApplication: {', '.join(others)}"
         if self.orphans:
             yield (f"left alone: {', '.join(self.orphans)}, made by Homelake earlier and in no secret now. "
                    f"`mc admin user svcacct ls ALIAS {self.user}` shows them in full, `svcacct rm` removes one")  # fmt: skip
@@ -142,7 +146,9 @@ class KeyRotation:
         late = switched + MARGIN if switched else None  # not recorded: every pod counts
         waiting = tuple(sorted((p for p in pods if late is None or p.created < late), key=lambda p: (p.created, p.name)))
         settles = max(0, round((late - now).total_seconds())) if late else 0
-        return replace(report, old=half(old.reveal()), waiting=waiting, settles=settles)
+        # Where it was not recorded when the pair was switched, a restart would not be seen either.
+        due = tuple(sorted({p.application for p in waiting if p.stream})) if late and not settles else ()
+        return replace(report, old=half(old.reveal()), waiting=waiting, settles=settles, due=due)
 
     def finish(self, client: RotationClient) -> Report:
         """The second phase: once no pod uses the old access key, revoke it. Else nothing is changed, and the report says who uses it."""

@@ -7,6 +7,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 
 from include.adapters.clients import Clients
 from include.adapters.rotation import as_root
+from include.adapters.stream_run import ours, renew
 from include.lake.lake import Lake
 from include.lake.root import root_rotation_of
 from include.lake.rotation import Report, rotation_of
@@ -55,6 +56,7 @@ class NewKeyOperator(LakeOperator):
 
 class OldKeySensor(BaseSensorOperator):
     """The second phase: wait until no pod uses the old access key, then revoke it. No worker is kept busy in between.
+    The declared stream, which would never end, is restarted at a batch boundary.
 
     The param `wait` says for how many seconds; with 0 it is skipped when pods still use the key, and the next run finishes.
 
@@ -77,7 +79,7 @@ class OldKeySensor(BaseSensorOperator):
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            said = "; ".join(self._report.lines()) if self._report else ""
+            said = "; ".join(self._report.lines(ours(self._lake))) if self._report else ""
             raise AirflowFailException(f"Unable to revoke the old access key of {context['params']['user']} within {self.timeout} s: pods still use it ({said}). "
                                        "Both keys are valid and jobs run on. Trigger the DAG again once they have ended.") from None  # fmt: skip
 
@@ -86,12 +88,14 @@ class OldKeySensor(BaseSensorOperator):
         with lake_errors():
             parts = base.clients(self.log.info)
             rotation = rotation_of(self._lake, context["params"]["user"])
-            report = rotation.look(parts.keypair)
+            report, who = rotation.look(parts.keypair), f"Airflow {self.dag_id}.{self.task_id}"
+            if renew(self._lake, parts, who, self.log.info, report.due):
+                report = rotation.look(parts.keypair)
             if report.clear:
-                with parts.host.locked(f"Airflow {self.dag_id}.{self.task_id}"):
+                with parts.host.locked(who):
                     report = rotation.finish(parts.keypair)
         self._report = report
-        self.log.info("\n".join(report.lines()))
+        self.log.info("\n".join(report.lines(ours(self._lake))))
         if report.old and not context["params"]["wait"]:
             raise AirflowSkipException("pods still use the old key, and it is not waited for: the next run finishes the rotation")
         return PokeReturnValue(is_done=True, xcom_value=report.as_dict()) if not report.old else False

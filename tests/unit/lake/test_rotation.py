@@ -298,6 +298,30 @@ def test_orphans_are_told_and_left(site: Site) -> None:
     assert {"AKORPHAN1", "AKORPHAN2"} < set(site.access_keys)
 
 
+def test_a_stream_is_due_once_a_restart_gives_it_the_new_pair(site: Site) -> None:
+    site.pods[SECRET] = [PodUse(n, site.now, n, stream=n != "job") for n in ("payments-stream", "clicks", "job")]
+    ROTATION.begin(site, site.said.append)
+    report = ROTATION.look(site)
+    assert report.due == (), "a node may still hand out the old one"
+    assert [line.strip() for line in report.lines("payments-stream")][-2:] == [
+        "payments-stream ends at a batch boundary and begins anew, with the new one, as soon as every node has it",
+        "streams do not end by themselves; restart the SparkApplication: clicks",
+    ]
+    site.now += MARGIN
+    assert ROTATION.look(site).due == ("clicks", "payments-stream")
+    site.pods[SECRET] = [PodUse("payments-stream", site.now, "payments-stream", stream=True)]
+    assert ROTATION.finish(site).revoked, "in its new pod it has the new pair"
+
+
+def test_a_stream_of_which_a_restart_would_not_be_seen_is_never_due(site: Site) -> None:
+    site.pods[SECRET] = [PodUse("payments-stream", site.now, "payments-stream", stream=True)]
+    ROTATION.begin(site, site.said.append)
+    site.stamps.clear()
+    site.now += MARGIN
+    report = ROTATION.look(site)
+    assert (len(report.waiting), report.due) == (1, ())
+
+
 def test_the_report_names_streams_and_holds_no_secret(site: Site) -> None:
     site.start("driver")
     site.pods[SECRET] = [PodUse("driver", site.now, "payments", stream=True), PodUse("job-driver", site.now, "totals")]
