@@ -57,14 +57,26 @@ class MinioOnLoopback:
         settings = {"MINIO_ROOT_USER": self.access, "MINIO_ROOT_PASSWORD": self.secret, "MINIO_SITE_REGION": region, "MINIO_UPDATE": "off",
                     "MINIO_PROMETHEUS_AUTH_TYPE": "public", "MINIO_FS_OSYNC": "on" if durable else "off"}  # fmt: skip
         self.log = folder / "minio.log"
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([program, "server", "--address", address, "--console-address", console, str(folder / "data")],
-                                             env=os.environ | settings, stdout=log, stderr=log)  # fmt: skip
+        self._command = [program, "server", "--address", address, "--console-address", console, str(folder / "data")]
+        self._environment = os.environ | settings
+        self._start()
         # Uploads as aws-sdk-java makes them: no checksum trailer that the peer would not send.
         self.s3: Any = boto3.client("s3", endpoint_url=self.endpoint, region_name=region, aws_access_key_id=self.access, aws_secret_access_key=self.secret,
                                     config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, request_checksum_calculation="when_required"))  # fmt: skip
         self._wait()
         self.s3.create_bucket(Bucket=self.bucket, ObjectLockEnabledForBucket=True)
+
+    def _start(self) -> None:
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+
+    def restart(self, after: float) -> None:
+        """End it at once, and start it again after so many seconds."""
+        self.process.kill()
+        self.process.wait()
+        time.sleep(after)
+        self._start()
+        self._wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60

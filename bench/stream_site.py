@@ -50,7 +50,9 @@ class StreamSite:
                             "AWS_ACCESS_KEY_ID": self.server.access, "AWS_SECRET_ACCESS_KEY": self.server.secret}  # fmt: skip
         arguments = ["--bootstrap", self.broker.address, "--topic", self.topic, "--path", self.path, "--checkpoint", self.checkpoint, *options]
         with open(self.log, "ab") as log:
-            return subprocess.Popen([home / "bin/spark-submit", *given, ROOT / "jobs" / job, *arguments], env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(
+                [home / "bin/spark-submit", *given, ROOT / "jobs" / job, *arguments], env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
 
     def kill(self, process: "subprocess.Popen[bytes]") -> None:
         """End a stream at once, its JVM with it."""

@@ -75,7 +75,24 @@ class Query:
     def __init__(self, name, lake, checkpoint, late_after):
         self.name, self.lake, self.checkpoint, self._late_after = name, lake, checkpoint, late_after
         self.high_water, self._last, self._first = 0, None, 0
-        self.stop, self.at_boundary, self.released = threading.Event(), threading.Event(), threading.Event()
+        self._stop, self._at_boundary, self._released = threading.Event(), threading.Event(), threading.Event()
+        self.writer = self.handle = None  # Spark's: what starts the query, and the query
+
+    def start(self):
+        """Start it, or start it again after it has ended."""
+        self.begin()
+        self.handle = self.writer.start()
+
+    def end(self):
+        """Stop it before its next batch, once the one in hand is done."""
+        self._stop.set()
+        while self.handle.isActive and not self._at_boundary.is_set() and self.handle.status["isTriggerActive"]:
+            time.sleep(0.05)
+        waiting = threading.Thread(target=self.handle.stop)  # it waits for the batch, and the batch for what follows
+        waiting.start()
+        time.sleep(0.2)
+        self._released.set()
+        waiting.join(60)
 
     def begin(self):
         """Hold the log against the checkpoint. Raises Unfit when one is not the other's."""
@@ -109,9 +126,9 @@ class Query:
         """What Spark calls with each batch."""
 
         def batch(rows, number):
-            if self.stop.is_set():
-                self.at_boundary.set()
-                self.released.wait()
+            if self._stop.is_set():
+                self._at_boundary.set()
+                self._released.wait()
                 raise Stopped
             before = self._last[1] if self._last and self._last[0] == number - 1 else self._ends(number - 1, topic)
             ends = self._ends(number, topic)
@@ -120,6 +137,7 @@ class Query:
             known = self.lake.read(self._entry(number)) if number == self._first else None
             if known:
                 self._again(number, json.loads(known), offsets)
+                rows.write.format("noop").mode("append").save()  # the state of this batch has still to be made
                 return
             entry = {"format": FORMAT, "query": self.name, "batch": number, "offsets": offsets, "files": {}, "counts": {}, "late_after": self._late_after}
             write(rows, number, entry)

@@ -1,0 +1,240 @@
+"""The stream on a real Kafka, a real MinIO and a real Spark (of one process), with faults on purpose. What must be in the lake is known beforehand, to the last byte, from the simulator's options.
+
+What Kubernetes adds (executors of their own, restarts by the operator) is tests/e2e/test_stream.py's.
+"""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka import Producer
+
+from bench.stream_site import StreamSite, stream_site
+from include.adapters.minio import MinioServer
+from include.connections import Connection
+from include.lake.secret import Secret
+from simulator.ndjson import lines, values
+from simulator.population import population
+from simulator.stream import Stream
+from tests.unit.simulator.streams import all_of, true_events
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+SHAPE = {"rate": 400, "accounts": 500, "late": 0.03, "duplicates": 0.03, "malformed": 0.02, "fraud": 0.05}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
+    with stream_site(print, tmp_path_factory.mktemp("kafka")) as made:
+        yield made
+
+
+@dataclass
+class Story:
+    """One stream of its own, from its own topic to its own path."""
+
+    site: StreamSite
+    stream: Stream
+
+    def simulate(self, *options: str) -> "subprocess.Popen[bytes]":
+        given = SHAPE | {"seed": self.stream.seed, "duration": self.stream.duration}
+        return self.site.simulate("--partitions=3", *(f"--{k}={v}" for k, v in given.items()), *options)
+
+    def start(self, *options: str) -> "subprocess.Popen[bytes]":
+        return self.site.start("--trigger=1", "--late-after=10", "--max-records=2000", f"--stop-file={self.stop}", *options)
+
+    @property
+    def stop(self) -> Path:
+        return self.site.server.folder / f"stop-{self.site.prefix}"
+
+    def ended(self, process: "subprocess.Popen[bytes]", seconds: float = 120) -> tuple[int, str]:
+        process.wait(seconds)
+        return process.returncode, self.site.log.read_text()
+
+    def stopped(self, process: "subprocess.Popen[bytes]") -> None:
+        self.stop.touch()
+        code, said = self.ended(process)
+        self.stop.unlink()
+        assert (code, "ended at a batch boundary" in said) == (0, True), said[-3000:]
+
+    def table(self, name: str) -> pa.Table:
+        """What a reader sees: the files that the log names."""
+        files = [f["path"] for q in ("bronze", "silver") for e in self.site.entries(q) for f in e["files"].get(name, [])]
+        bodies = [self.site.server.s3.get_object(Bucket=self.site.server.bucket, Key=f"{self.site.prefix}/{f}")["Body"].read() for f in files]
+        return pa.concat_tables([pq.read_table(io.BytesIO(b)) for b in bodies])
+
+    def confirm(self) -> None:
+        """Take what is left, then hold the lake against what the simulator has made: each record once, none too many."""
+        code, said = self.ended(self.start("--once"))
+        assert code == 0, said[-3000:]
+        records = all_of(self.stream)
+        sent = Counter(lines(values(self.stream.seed, population(self.stream.seed, self.stream.accounts), records)).splitlines())
+        bronze = self.table("bronze")
+        assert Counter(bronze["value"].to_pylist()) == sent
+        places = list(zip(bronze["partition"].to_pylist(), bronze["offset"].to_pylist(), strict=True))
+        assert len(set(places)) == len(places)
+        events = true_events(records)
+        silver = self.table("silver")
+        assert sorted(silver["id"].to_pylist()) == sorted(f"{i:016x}" for i in events.id.tolist())
+        assert Counter(zip(silver["account"].to_pylist(), silver["seq"].to_pylist(), strict=True)).most_common(1)[0][1] == 1
+        assert sum(silver["amount"].to_pylist()) == int(events.amount.sum())
+        dead = self.table("dead")
+        assert len(dead) == int((records.extra == 2).sum())
+        assert len(silver) + len(dead) < len(bronze), "duplicates are in bronze only"
+        figures = self.table("figures")
+        assert (sum(figures["events"].to_pylist()), sum(figures["amount"].to_pylist())) == (len(silver), sum(silver["amount"].to_pylist()))
+        assert sum(figures["late"].to_pylist()) == sum(silver["late"].to_pylist()) > 0
+
+
+@pytest.fixture
+def story(site: StreamSite, request: pytest.FixtureRequest) -> Iterator[Story]:
+    name = f"t{abs(hash(request.node.name)) % 10_000_000}"
+    mine = StreamSite(site.server, site.broker, name)
+    mine.topic = name
+    made = Story(mine, Stream(seed=len(request.node.name), duration=20, **SHAPE))  # type: ignore[arg-type]
+    running: list[subprocess.Popen[bytes]] = []
+    start = mine.start
+    mine.start = lambda *a, **k: running.append(start(*a, **k)) or running[-1]  # type: ignore[method-assign,func-returns-value]
+    yield made
+    for process in running:
+        if process.poll() is None:
+            mine.kill(process)
+
+
+def test_killed_again_and_again_each_record_is_there_once(story: Story) -> None:
+    """The stream at three moments of a batch, the simulator once; then a stop in order."""
+    source = story.simulate("--speed-up=0.4")
+    time.sleep(3)
+    for pause in (0.1, 0.45, 0.8):
+        process = story.start()
+        story.site.wait(process, 1)
+        time.sleep(pause)
+        story.site.kill(process)
+    source.kill()
+    source.wait()
+    source = story.simulate("--speed-up=1")
+    process = story.start()
+    story.site.wait(process, 1)
+    story.stopped(process)
+    assert source.wait(120) == 0
+    story.confirm()
+
+
+def test_kafka_is_killed_and_comes_back(story: Story) -> None:
+    source = story.simulate("--speed-up=1")
+    time.sleep(3)
+    process = story.start()
+    story.site.wait(process, 2)
+    story.site.broker.kill()
+    time.sleep(2)
+    story.site.broker.start()
+    if source.wait(120):
+        assert story.simulate("--speed-up=max").wait(120) == 0
+    if process.poll() is None:
+        story.site.wait(process, 1)
+        story.stopped(process)
+    else:
+        assert process.returncode == 3, story.site.log.read_text()[-3000:]
+    story.confirm()
+
+
+def test_minio_is_killed_within_a_batch_and_comes_back(story: Story) -> None:
+    source = story.simulate("--speed-up=1")
+    time.sleep(3)
+    process = story.start()
+    story.site.wait(process, 2)
+    story.site.server.restart(after=2)
+    assert source.wait(120) == 0
+    if process.poll() is None:
+        story.site.wait(process, 1)
+        story.stopped(process)
+    else:
+        assert process.returncode == 3, story.site.log.read_text()[-3000:]
+    story.confirm()
+
+
+def test_the_quota_is_used_up_and_raised(story: Story) -> None:
+    server = story.site.server
+    admin = MinioServer(Connection("minio_admin", "minio", server.endpoint, server.access, Secret(server.secret), None, {"region": server.region})).admin()
+    assert story.simulate("--speed-up=max").wait(120) == 0
+    admin.bucket_quota_set(server.bucket, 1000)  # less than any file, so MinIO needs no count of what is there
+    try:
+        code, said = story.ended(story.start())
+    finally:
+        admin.bucket_quota_clear(server.bucket)
+    assert code == 3, said[-3000:]
+    assert "Unable to go on with the stream of" in said
+    assert "the bucket's quota is used up. Raise it" in said
+    story.confirm()
+
+
+def test_what_is_no_event_goes_to_the_dead_letters_with_its_cause(story: Story) -> None:
+    assert story.simulate("--speed-up=max").wait(120) == 0
+    good = b'{"id":"00000000000000aa","account":"A1","seq":1,"ts":1777626000000,"type":"purchase","status":"approved","amount":5,"currency":"EUR","channel":"pos","postings":[]}'
+    poison: dict[str, tuple[bytes | None, bytes | None]] = {
+        "it is empty": (b"A1", None),
+        "it is not UTF-8": (b"A1", b"\xff\xfe" * 1000),
+        "it is not the JSON of an event": (b"A1", b"[" * 100_000),
+        "it lacks id, account, seq, ts, type, status, amount, currency, channel, postings": (b"A1", b"{}"),
+        "its amount is not above 0": (b"A1", good.replace(b'"amount":5', b'"amount":-5')),
+        "its key is not its account": (None, good),
+    }
+    producer = Producer({"bootstrap.servers": story.site.broker.address})
+    for key, value in poison.values():
+        producer.produce(story.site.topic, value, key)
+    assert producer.flush(30) == 0
+    code, said = story.ended(story.start("--once"))
+    assert code == 0, said[-3000:]
+    dead = story.table("dead").to_pylist()
+    causes = Counter(d["cause"] for d in dead)
+    mine = {c: [d for d in dead if d["cause"] == c and (d["key"], d["value"]) == (k and k.decode(), v)] for c, (k, v) in poison.items()}
+    assert {c: len(found) for c, found in mine.items()} == dict.fromkeys(poison, 1), causes
+    assert sum(causes.values()) == int((all_of(story.stream).extra == 2).sum()) + len(poison)
+    assert "00000000000000aa" not in story.table("silver")["id"].to_pylist()
+
+
+def test_a_checkpoint_that_is_not_its_own_is_refused_and_nothing_is_written(story: Story) -> None:
+    assert story.simulate("--speed-up=max").wait(120) == 0
+    assert story.ended(story.start("--once"))[0] == 0
+    server = story.site.server
+
+    def kept() -> Any:
+        return {o["Key"]: o["ETag"] for o in server.s3.list_objects_v2(Bucket=server.bucket, Prefix=f"{story.site.prefix}/")["Contents"]}
+
+    before = kept()
+    code, said = story.ended(story.start("--once", "--duplicates-within=60"))
+    assert (code, "was made for duplicates_within 900 (now 60)" in said) == (2, True), said[-2000:]
+    story.site.checkpoint = f"s3a://checkpoints/{story.site.prefix}-other/"
+    code, said = story.ended(story.start("--once"))
+    assert code == 2, said[-2000:]
+    assert re.search(r"its checkpoint has no batch, and the lake's log of bronze goes to \d+: they do not belong together", said), said[-2000:]
+    assert kept() == before
+
+
+def test_of_two_streams_one_is_stopped(story: Story) -> None:
+    source = story.simulate("--speed-up=0.5")
+    time.sleep(3)
+    first = story.start()
+    story.site.wait(first, 1)
+    os.killpg(first.pid, signal.SIGSTOP)  # a machine that hangs, and another driver takes its place
+    second = story.start()
+    story.site.wait(second, 2)
+    os.killpg(first.pid, signal.SIGCONT)
+    code, said = story.ended(first)
+    assert code in (2, 3), said[-3000:]
+    assert "meanwhile" in said or "CONCURRENT" in said.upper(), said[-3000:]
+    if second.poll() is None:
+        story.stopped(second)
+    assert source.wait(120) == 0
+    story.confirm()
