@@ -1,0 +1,75 @@
+"""The stream's log, read from the lake."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from include.adapters.network import network_cause
+from include.connections import Connection
+from include.lake.errors import LakeError, Unreachable
+from include.lake.stream_log import QueryLog
+
+T = TypeVar("T")
+THREADS = 8
+
+
+class StreamLog:
+    """The logs below a path, as `s3a://datalake/payments/`, as the account of the connection `lake_s3` sees them. Reads only."""
+
+    def __init__(self, connection: Connection, path: str) -> None:
+        self._connection, url = connection, urlsplit(path)
+        self.bucket, self.prefix = url.netloc, f"{url.path.strip('/')}/"
+
+    @cached_property
+    def s3(self) -> Any:
+        """boto3's client."""
+        import boto3
+        from botocore.config import Config
+
+        c = self._connection
+        config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, connect_timeout=10, read_timeout=30, max_pool_connections=THREADS)
+        verify = c.option("verify")
+        return boto3.client("s3", endpoint_url=c.option("endpoint_url") or None, region_name=c.option("region_name") or None, verify=verify or None,
+                            aws_access_key_id=c.login, aws_secret_access_key=c.password.reveal(), config=config)  # fmt: skip
+
+    def read(self, query: str) -> QueryLog:
+        """The log of a query. What is written meanwhile is in the next look: entries stay for a while after they are compacted."""
+        folder = f"{self.prefix}_log/{query}/"
+        compacted = self._json(f"{folder}compacted.json")
+        after = f"{folder}{compacted['through']:020d}.json" if compacted else folder
+        pages = self._do(lambda: list(self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder, StartAfter=after)))
+        keys = [o["Key"] for page in pages for o in page.get("Contents", ()) if o["Key"].removeprefix(folder)[:-5].isdigit()]
+        with ThreadPoolExecutor(THREADS) as pool:
+            entries = list(pool.map(self._json, keys))
+        if any(e is None for e in entries):
+            raise LakeError("read", f"the log of {query}", "entries went away while they were read", "Run it again")
+        return QueryLog(query, compacted, [e for e in entries if e is not None])
+
+    def _json(self, key: str) -> Mapping[str, Any] | None:
+        def get() -> bytes | None:
+            try:
+                return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            except self.s3.exceptions.NoSuchKey:
+                return None
+
+        text = self._do(get)
+        try:
+            found: Mapping[str, Any] | None = None if text is None else json.loads(text)
+        except ValueError:
+            raise LakeError("read", f"s3://{self.bucket}/{key}", "it is not JSON", "Bring back its version before from a backup, or its noncurrent version") from None  # fmt: skip
+        return found
+
+    def _do(self, call: Callable[[], T]) -> T:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return call()
+        except ClientError as error:
+            told = error.response.get("Error", {})
+            raise LakeError("read", f"s3://{self.bucket}/{self.prefix}_log", f"MinIO answers {told.get('Code')}: {told.get('Message')}",
+                            f"Check the connection {self._connection.id!r}, and ./lake plan") from None  # fmt: skip
+        except (BotoCoreError, OSError) as error:
+            raise Unreachable(f"MinIO at {self._connection.option('endpoint_url')}", network_cause(error), f"Check the connection {self._connection.id!r}") from None  # fmt: skip

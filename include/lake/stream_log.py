@@ -1,0 +1,75 @@
+"""How far the stream is, out of its log: docs/reference/payments.md has the log's form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from include.lake.errors import LakeError
+
+TABLES = {"bronze": "bronze", "silver": "silver", "dead": "silver", "figures": "silver", "alerts": "silver"}  # by which query each is written
+QUERIES = ("bronze", "silver")
+FORMAT = 1
+WINDOW = 60_000  # ms before the newest commit, over which the rate is taken
+
+
+@dataclass(frozen=True)
+class QueryLog:
+    """What the log of one query holds: what was compacted, if anything, and the entries after it, in their order."""
+
+    query: str
+    compacted: Mapping[str, Any] | None
+    entries: Sequence[Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        """Raise LakeError for what this program does not know, and for a batch that is missing: its rows would silently be."""
+        if unknown := next((e for e in [*([self.compacted] if self.compacted else []), *self.entries] if e.get("format") != FORMAT), None):
+            raise LakeError(
+                "read", f"the log of {self.query}", f"it has the form {unknown.get('format')}, and {FORMAT} is known", "Use the Homelake that wrote it"
+            )
+        first = self.compacted["through"] + 1 if self.compacted else 0
+        for expected, entry in enumerate(self.entries, first):
+            if entry["batch"] != expected:
+                raise LakeError("read", f"the log of {self.query}", f"batch {expected} is missing before {entry['batch']}",
+                                "It was removed by hand: bring back _log from a backup, or its noncurrent version")  # fmt: skip
+
+    def files(self, table: str) -> list[str]:
+        """The paths of a table's files below the stream's path; all of them together are one consistent view."""
+        parts = [*([self.compacted] if self.compacted else []), *self.entries]
+        return [f["path"] for part in parts for f in part["files"].get(table, ())]
+
+    def counts(self) -> dict[str, int]:
+        """Sums of what the batches counted."""
+        sums: dict[str, int] = {}
+        for part in [*([self.compacted] if self.compacted else []), *self.entries]:
+            for name, n in part["counts"].items():
+                sums[name] = sums.get(name, 0) + n
+        return sums
+
+    def offsets(self) -> dict[int, int]:
+        """Of each partition, Kafka's offset behind the last record that is in the lake."""
+        behind: dict[int, int] = {}
+        for part in [*([self.compacted] if self.compacted else []), *self.entries]:
+            behind |= {int(p): last + 1 for p, (_, last) in part["offsets"].items()}
+        return behind
+
+    def last(self) -> tuple[int, int | None] | None:
+        """The newest batch, and when it was committed (ms since 1970; None once it is compacted). None before the first."""
+        if self.entries:
+            return self.entries[-1]["batch"], self.entries[-1]["committed"]
+        return (self.compacted["through"], None) if self.compacted else None
+
+    def rate(self) -> float | None:
+        """Records a second over the last minute of commits; None where two commits do not tell."""
+        if len(self.entries) < 2:
+            return None
+        newest = self.entries[-1]["committed"]
+        recent = [e for e in self.entries if e["committed"] >= newest - WINDOW]
+        before = recent[0] if len(recent) > 1 else self.entries[-2]
+        seconds = (newest - before["committed"]) / 1000
+        records: int = sum(e["counts"].get("records", 0) for e in self.entries if e["batch"] > before["batch"])
+        return records / seconds if seconds > 0 else None
+
+
+def behind(done: Mapping[int, int], ends: Mapping[int, int]) -> int:
+    """How many offsets Kafka has that the lake has not. The marks of transactions take offsets too, so 0 is said only of what is surely read."""
+    return sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
