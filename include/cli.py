@@ -16,7 +16,8 @@ EPILOG = """examples:
   ./lake airflow dags test lake_bootstrap
   ./lake airflow standalone         Airflow with its UI on http://127.0.0.1:8080
 
-exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error; rotate keys: 2 while pods use the old key; usage: 2 from warn_at on
+exit codes: 0 nothing to do, or done; 2 there are changes (plan, status); 1 an error; rotate keys: 2 while pods use the old key; usage: 2 from warn_at on;
+stream status: 2 when it does not run as declared
 """
 
 
@@ -67,6 +68,27 @@ def _share(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return rate
+
+
+def _stream_options(command: argparse.ArgumentParser) -> None:
+    from include.commands.stream import stream
+
+    lines = [line.strip() for line in (stream.__doc__ or "").strip().splitlines()]
+    command.formatter_class, command.description = argparse.RawDescriptionHelpFormatter, "\n".join(lines)
+    command.add_argument("what", choices=("declare", "start", "status", "stop", "files"), help="see above")
+    command.add_argument("table", nargs="?", help="of files: bronze, silver, dead, figures or alerts")
+    command.add_argument("--simulate", action="store_true", help="of start, in the lab: invented payments into its Kafka, which go on where they were")
+    command.add_argument("--rate", metavar="N", type=_rate, help="of start --simulate: payments a second (200, or those of the stream that is there)")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="./lake", description="A data lake that builds, checks and runs itself.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -74,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     from include.commands import backup as b
     from include.commands import lake as c
     from include.commands import rotate as r
+    from include.commands import stream as s
     from include.commands import upgrade as u
     from include.commands.remove import take_down
     from include.commands.usage import usage as say_usage
@@ -125,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("status", c.status, "say in one line for each resource how it stands")
     add("usage", say_usage, "say how full buckets and volume are").add_argument("--forecast", action="store_true",
         help="also how fast they grow and when they are full, from the history that lake_governance keeps in Airflow")  # fmt: skip
+    _stream_options(add("stream", s.stream, "the stream of payments from Kafka into the lake: declare, start, status, stop, files"))
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")
     connections = add("connections", c.print_connections, "print AIRFLOW_CONN_… lines, secrets included, for Astro's .env", spec=False)
