@@ -158,7 +158,8 @@ class Query:
 def agree(checkpoint, args):
     """Write down in the checkpoint what it was made for, and hold later runs to it. Raises Unfit."""
     mine = {"format": FORMAT, "topic": args.topic, "path": args.path, "duplicates_within": args.duplicates_within}
-    if not checkpoint.create("homelake.json", json.dumps(mine)):
-        theirs = json.loads(checkpoint.read("homelake.json"))
+    known = checkpoint.read("homelake.json")
+    if known or not checkpoint.create("homelake.json", json.dumps(mine)):
+        theirs = json.loads(known or checkpoint.read("homelake.json"))
         if other := [f"{k} {theirs.get(k)!r} (now {v!r})" for k, v in mine.items() if theirs.get(k) != v]:
             raise Unfit(f"its checkpoint {args.checkpoint} was made for {', '.join(other)}. Declare that again, or a new checkpoint and a new path")

@@ -51,6 +51,8 @@ def stream_application(payments: Payments, where: Where, region: str, around: Su
     job = Job(MAIN, arguments(payments, around, once=once), payments.memory, payments.memory, payments.executors)
     body = application(job, where, s3a_profile(around.endpoint, region) | {"spark.kubernetes.executor.deleteOnTermination": "true"})
     body["metadata"]["labels"][STREAM] = ONCE if once else "true"
+    for role in ("driver", "executor"):
+        body["spec"][role]["coreRequest"] = payments.cpu_request
     if around.kafka:
         body["spec"]["volumes"] = [{"name": "kafka", "secret": {"secretName": KAFKA_SECRET}}]
         for role in ("driver", "executor"):

@@ -35,6 +35,7 @@ class Payments(Model):
     late_after: Seconds = Seconds.parse("1 m")  # of event time, behind the newest event seen before: such a row is marked as late
     max_records: Annotated[int, Field(ge=1)] = 100_000  # in a batch
     executors: Annotated[int, Field(ge=1, le=1000)] = 1
+    cpu_request: Text = "250m"  # what the driver and each executor are promised, in Kubernetes' form; they may use a core each
     memory: Text = "1g"  # of the driver, and of each executor, in Spark's form
     compact: Cron | None = "15 * * * *"
     audit: Cron | None = "45 * * * *"
