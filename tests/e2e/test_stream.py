@@ -1,0 +1,147 @@
+"""The stream of payments in the lab: declared, kept running by its DAG, with its driver and an executor killed, then ended at a batch boundary."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.declare import unmarked
+from include.lake.spec import LAKE_FILE
+from simulator.ndjson import lines, values
+from simulator.population import population
+from simulator.stream import Stream
+from tests.conftest import ROOT
+from tests.e2e.conftest import Site
+from tests.unit.simulator.streams import all_of, true_events
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+STREAM = Stream(seed=11, rate=150, duration=120, accounts=500, late=0.03, duplicates=0.03, malformed=0.02, fraud=0.05)
+PREFIX = "payments/"
+
+
+class Streaming:
+    """The lab with the stream declared."""
+
+    def __init__(self, site: Site, file: Path) -> None:
+        self.site, self.environment = site, {"HOMELAKE_FILE": str(file)}
+
+    def lake(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.site.lab.lake(*args, env=self.environment, check=check)
+
+    def kube(self, *args: str) -> str:
+        return self.site.kubectl("-n", "spark-jobs", *args)
+
+    def simulate(self, *options: str) -> "subprocess.Popen[bytes]":
+        given = [f"--{n}={getattr(STREAM, n)}" for n in ("seed", "rate", "duration", "accounts", "late", "duplicates", "malformed", "fraud")]
+        command = [
+            sys.executable,
+            "-m",
+            "simulator",
+            "--kafka",
+            self.site.lab["KAFKA_BOOTSTRAP"],
+            "--topic",
+            "payments",
+            "--quiet",
+            "--resume",
+            *given,
+            *options,
+        ]
+        return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+    def entries(self, query: str) -> list[dict[str, Any]]:
+        s3 = self.site.s3()
+        keys = [o["Key"] for o in s3.list_objects_v2(Bucket="datalake", Prefix=f"{PREFIX}_log/{query}/").get("Contents", []) if o["Key"][-6].isdigit()]
+        return [json.loads(s3.get_object(Bucket="datalake", Key=k)["Body"].read()) for k in keys]
+
+    def batches(self) -> int:
+        return min(len(self.entries(q)) for q in ("bronze", "silver"))
+
+    def records(self, query: str) -> int:
+        return sum(e["counts"]["records"] for e in self.entries(query))
+
+    def table(self, name: str) -> pa.Table:
+        s3 = self.site.s3()
+        files = [f["path"] for q in ("bronze", "silver") for e in self.entries(q) for f in e["files"].get(name, [])]
+        return pa.concat_tables([pq.read_table(io.BytesIO(s3.get_object(Bucket="datalake", Key=PREFIX + f)["Body"].read())) for f in files])
+
+    def kill_java(self, pod: str) -> None:
+        """End the JVM of a pod at once."""
+        self.kube("exec", pod, "--", "sh", "-c", "kill -9 $(pgrep -x java)")
+
+    def executors(self) -> list[str]:
+        return self.kube(
+            "get", "pods", "-l", "spark-role=executor", "--field-selector=status.phase=Running", "-o", "jsonpath={.items[*].metadata.name}"
+        ).split()
+
+
+def until(what: str, true: Callable[[], Any], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def streaming(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
+    file = tmp_path_factory.mktemp("declared") / "lake.yaml"
+    file.write_text(unmarked(LAKE_FILE.read_text()))
+    made = Streaming(converged, file)
+    made.lake("apply", "--yes")
+    yield made
+    made.lake("stream", "stop", check=False)
+
+
+def test_killed_driver_and_executor_each_payment_is_in_the_lake_once(streaming: Streaming) -> None:
+    source = streaming.simulate("--speed-up=1")
+    said = streaming.lake("airflow", "dags", "test", "payments_stream")
+    assert "The stream of payments runs" in said.stdout + said.stderr
+    until("the first batches", lambda: streaming.batches() >= 2)
+    first = streaming.executors()
+    streaming.kill_java(first[0])
+    until("another executor", lambda: set(streaming.executors()) - set(first))
+    seen = streaming.batches()
+    until("batches with it", lambda: streaming.batches() > seen)
+    uid = streaming.kube("get", "pod", "payments-stream-driver", "-o", "jsonpath={.metadata.uid}")
+    streaming.kill_java("payments-stream-driver")
+    until("another driver", lambda: streaming.kube("get", "pods", "-l", "spark-role=driver", "-o", "jsonpath={.items[*].metadata.uid}") not in ("", uid))
+    seen = streaming.batches()
+    until("batches of it", lambda: streaming.batches() > seen)
+    if source.poll() is None:
+        source.kill()
+        source.wait()
+    assert streaming.simulate("--speed-up=max").wait(120) == 0
+    sent = sorted(lines(values(STREAM.seed, population(STREAM.seed, STREAM.accounts), all_of(STREAM))).splitlines())
+    until("all records", lambda: streaming.records("bronze") >= len(sent))
+    last = max(e["offsets"][p][1] for e in streaming.entries("bronze") for p in e["offsets"] if p == "0")
+    until("silver", lambda: max((e["offsets"][p][1] for e in streaming.entries("silver") for p in e["offsets"] if p == "0"), default=-1) >= last)
+    assert sorted(streaming.table("bronze")["value"].to_pylist()) == sent
+    assert sorted(streaming.table("silver")["id"].to_pylist()) == sorted(f"{i:016x}" for i in true_events(all_of(STREAM)).id.tolist())
+
+
+def test_it_runs_as_declared_so_another_run_changes_nothing(streaming: Streaming) -> None:
+    uid = streaming.kube("get", "sparkapplication", "payments-stream", "-o", "jsonpath={.metadata.uid}")
+    text = streaming.lake("airflow", "dags", "test", "payments_stream")
+    assert "runs as declared" in text.stdout + text.stderr
+    assert streaming.kube("get", "sparkapplication", "payments-stream", "-o", "jsonpath={.metadata.uid}") == uid
+    status = streaming.lake("stream", "status").stdout
+    assert "payments-stream: RUNNING" in status
+    assert "0 offsets behind Kafka" in status
+
+
+def test_it_ends_at_a_batch_boundary_and_the_lake_is_as_it_left_it(streaming: Streaming) -> None:
+    before = streaming.records("silver")
+    done = streaming.lake("stream", "stop")
+    assert "Ended at a batch boundary" in done.stdout
+    assert streaming.kube("get", "sparkapplications", "-o", "name").strip() == ""
+    assert streaming.records("silver") == before
+    assert "there is none" in streaming.lake("stream", "status").stdout
