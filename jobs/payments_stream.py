@@ -30,7 +30,7 @@ EVENT = (
     f"card string, device string, merchant string, mcc int, country string, ref string, postings {POSTINGS}"
 )
 REQUIRED = ("id", "account", "seq", "ts", "type", "status", "amount", "currency", "channel", "postings")
-# What the stream relies on, or is measured to be better by (docs/explanation/stream.md). What spark-submit was given wins.
+# What the stream relies on, each with its reason in docs/explanation/stream.md. What spark-submit was given wins.
 CONF = {
     "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
