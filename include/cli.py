@@ -84,7 +84,7 @@ def _stream_options(command: argparse.ArgumentParser) -> None:
     lines = [line.strip() for line in (stream.__doc__ or "").strip().splitlines()]
     command.formatter_class, command.description = argparse.RawDescriptionHelpFormatter, "\n".join(lines)
     command.add_argument("what", choices=("declare", "start", "status", "stop", "files"), help="see above")
-    command.add_argument("table", nargs="?", help="of files: bronze, silver, dead, figures or alerts")
+    command.add_argument("table", nargs="?", help="of files: bronze, silver, dead or figures")
     command.add_argument("--simulate", action="store_true", help="of start, in the lab: invented payments into its Kafka, which go on where they were")
     command.add_argument("--rate", metavar="N", type=_rate, help="of start --simulate: payments a second (200, or those of the stream that is there)")
 

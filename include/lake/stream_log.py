@@ -6,7 +6,7 @@ from typing import Any
 
 from include.lake.errors import LakeError
 
-TABLES = {"bronze": "bronze", "silver": "silver", "dead": "silver", "figures": "silver", "alerts": "silver"}  # by which query each is written
+TABLES = {"bronze": "bronze", "silver": "silver", "dead": "silver", "figures": "silver"}  # by which query each is written
 QUERIES = ("bronze", "silver")
 FORMAT = 1
 WINDOW = 60_000  # ms before the newest commit, over which the rate is taken

@@ -137,7 +137,7 @@ def test_files_are_those_that_the_log_names(site: FakeSite, capsys: pytest.Captu
     [
         (("files",), "a table is named with `files`, and only there"),
         (("start", "silver"), "a table is named with `files`, and only there"),
-        (("files", "gold"), "there is no such table. Tables are bronze, silver, dead, figures, alerts"),
+        (("files", "gold"), "there is no such table. Tables are bronze, silver, dead, figures"),
         (("stop", "--simulate"), "--simulate and --rate are of `start`"),
         (("start", "--rate", "0"), "'0' is no number above 0"),
     ],

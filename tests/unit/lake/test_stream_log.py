@@ -21,7 +21,6 @@ COMPACTED = {"format": 1, "through": 6, "at": 1, "files": {"silver": [{"path": "
 def test_what_was_compacted_and_what_came_after_are_one_view() -> None:
     log = QueryLog("silver", COMPACTED, [entry(7, 1000, p0=[50, 59]), entry(8, 3000, p0=[60, 62], p2=[0, 6])])
     assert log.files("silver") == ["silver/compacted/x.parquet", "silver/batch=7/a.parquet", "silver/batch=8/a.parquet"]
-    assert log.files("alerts") == []
     assert log.counts() == {"records": 120, "silver": 117}
     assert log.offsets() == {0: 63, 1: 50, 2: 7}
     assert log.last() == (8, 3000)
