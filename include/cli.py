@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="./lake", description="A data lake that builds, checks and runs itself.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from include.commands import audit as a
     from include.commands import backup as b
     from include.commands import lake as c
     from include.commands import rotate as r
@@ -148,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     add("status", c.status, "say in one line for each resource how it stands")
     add("usage", say_usage, "say how full buckets and volume are").add_argument("--forecast", action="store_true",
         help="also how fast they grow and when they are full, from the history that lake_governance keeps in Airflow")  # fmt: skip
+    add("audit", a.run, "hold the payments in the lake against Kafka, and against themselves")
     _stream_options(add("stream", s.stream, "the stream of payments from Kafka into the lake: declare, start, status, stop, files"))
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")

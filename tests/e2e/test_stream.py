@@ -128,6 +128,25 @@ def test_killed_driver_and_executor_each_payment_is_in_the_lake_once(streaming: 
     assert sorted(streaming.table("silver")["id"].to_pylist()) == sorted(f"{i:016x}" for i in true_events(all_of(STREAM)).id.tolist())
 
 
+def test_the_audit_is_clean_and_finds_what_is_taken_away(streaming: Streaming) -> None:
+    report = json.loads(streaming.lake("audit", "--json").stdout)
+    assert report["clean"] is True
+    assert report["counts"]["records"] == len(streaming.table("bronze"))
+    text = streaming.lake("airflow", "dags", "test", "payments_audit")
+    assert "no account's numbers have a gap: holds" in text.stdout + text.stderr
+    entry = next(e for e in reversed(streaming.entries("silver")) if "dead" in e["files"])
+    key = f"{PREFIX}_log/silver/{entry['batch']:020d}.json"
+    s3 = streaming.site.s3()
+    without = entry | {"files": {k: v for k, v in entry["files"].items() if k != "dead"}}
+    s3.put_object(Bucket="datalake", Key=key, Body=json.dumps(without).encode())
+    try:
+        done = streaming.lake("audit", check=False)
+    finally:
+        s3.put_object(Bucket="datalake", Key=key, Body=json.dumps(entry).encode())
+    assert done.returncode == 1
+    assert "each record of bronze is an event, a dead letter, or the repetition of an event before it: not so" in done.stderr
+
+
 def test_it_runs_as_declared_so_another_run_changes_nothing(streaming: Streaming) -> None:
     uid = streaming.kube("get", "sparkapplication", "payments-stream", "-o", "jsonpath={.metadata.uid}")
     text = streaming.lake("airflow", "dags", "test", "payments_stream")

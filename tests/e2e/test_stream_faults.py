@@ -21,9 +21,12 @@ import pytest
 from confluent_kafka import Producer
 
 from bench.stream_site import StreamSite, stream_site
+from include.adapters.audit import run_audit
 from include.adapters.minio import MinioServer
 from include.connections import Connection
+from include.lake.audit import AuditReport
 from include.lake.secret import Secret
+from include.lake.spec.streams import Payments
 from simulator.ndjson import lines, values
 from simulator.population import population
 from simulator.stream import Stream
@@ -95,6 +98,21 @@ class Story:
         figures = self.table("figures")
         assert (sum(figures["events"].to_pylist()), sum(figures["amount"].to_pylist())) == (len(silver), sum(silver["amount"].to_pylist()))
         assert sum(figures["late"].to_pylist()) == sum(silver["late"].to_pylist()) > 0
+        report = self.audit()
+        assert report.failed == ()
+        assert (report.counts["records"], report.counts["events"], report.counts["dead"]) == (len(bronze), len(silver), len(dead))
+        assert (report.counts["ahead"], report.counts["open"]) == (0, 0)
+
+    def audit(self) -> AuditReport:
+        """The product's own audit of the same."""
+        server = self.site.server
+        found = {
+            "lake_s3": Connection(
+                "lake_s3", "aws", "", server.access, Secret(server.secret), None, {"endpoint_url": server.endpoint, "region_name": server.region}
+            ),
+            "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": self.site.broker.address}),
+        }
+        return run_audit(Payments(topic=self.site.topic, path=self.site.path), found.__getitem__, print)
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""Each check of the audit finds the fault it is for, and finds nothing in a lake that is in order."""
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from include.adapters.audit import EMPTY
+from include.lake.audit import CHECKS, AuditReport, audit, bounds, marks
+from include.lake.errors import LakeError
+
+SECOND, START = 1000, 1_777_626_000_000
+Db = duckdb.DuckDBPyConnection
+_NAMES = [c.name for c in CHECKS]
+
+
+def event(account: str, seq: int, offset: int, *, partition: int = 0, late: bool = False, batch: int = 0) -> tuple[object, ...]:
+    postings = [{"account": account, "amount": -seq, "currency": "EUR"}, {"account": "M1", "amount": seq, "currency": "EUR"}]
+    return (f"{account}-{seq}", account, seq, START + seq * SECOND, "purchase", "approved", seq, "EUR", postings, late, partition, offset, batch)
+
+
+def clean(db: Db) -> None:
+    """Two accounts in two partitions, a repetition, a dead letter, one late event, and one record that silver does not have yet."""
+    for table, columns in EMPTY.items():
+        db.execute(f"create table {table} ({columns})")
+    silver = [event("A1", n, n) for n in (1, 2, 4, 5)] + [event("A1", 3, 8, late=True, batch=1)] + [event("A2", n, n, partition=1) for n in (1, 2, 3)]
+    for row in silver:
+        db.execute(f"insert into silver values ({', '.join('?' * len(row))})", row)
+    db.execute("insert into dead values (0, 6)")
+    db.execute("insert into bronze select partition, \"offset\", id from silver union all values (0, 6, null), (0, 7, 'A1-2'), (0, 9, 'A1-6')")
+    db.execute("insert into figures select ts - ts % 60000, currency, type, status, count(*), sum(amount) from silver group by 1, 2, 3, 4, batch")
+    db.execute("create table bounds as select * from (values (0, 0, 8), (1, 0, 3)) t(partition, first, last)")
+    db.execute("create table counted as select * from (values (0, 7), (1, 3)) t(partition, n)")
+    db.execute("create table marks as select * from (values (0, ?), (1, ?)) t(batch, below)", [START - 60 * SECOND, START + 4 * SECOND])
+    db.execute("create table settled as select ? as ts", [START + 100 * SECOND])
+
+
+@pytest.fixture
+def db() -> Iterator[Db]:
+    with duckdb.connect(":memory:") as made:
+        clean(made)
+        yield made
+
+
+def report(db: Db) -> AuditReport:
+    return audit("s3a://datalake/payments/", lambda sql: db.execute(sql).fetchall())
+
+
+def test_a_lake_in_order_has_no_finding(db: Db) -> None:
+    found = report(db)
+    assert found.failed == ()
+    assert found.counts == {"records": 10, "events": 8, "dead": 1, "repeated": 1, "late": 1, "ahead": 1, "open": 0, "accounts": 2}
+    found.raise_failed()
+    assert found.as_dict()["clean"] is True
+
+
+@pytest.mark.parametrize(("fault", "checks"), [
+    ("delete from bronze where \"offset\" = 7", [0]),
+    ("update counted set n = 9 where partition = 0", [0]),
+    ("insert into bronze values (1, 2, 'A2-2')", [0, 1]),
+    ("insert into dead values (0, 6)", [1]),
+    ("delete from bronze where id = 'A2-2'", [0, 2]),
+    ("delete from dead", [3]),
+    ("delete from silver where id = 'A2-3'", [3, 9]),
+    ("delete from silver where id = 'A2-2'", [3, 5, 9]),
+    ("update bronze set id = 'A2-1' where \"offset\" = 7", [3]),
+    ("insert into silver select * replace (7 as \"offset\") from silver where id = 'A1-2'", [4, 6, 9]),
+    ("update silver set seq = 9 where id = 'A2-3'", [5]),
+    ("update silver set seq = 2, id = 'other' where id = 'A2-3'", [6]),
+    ("update silver set postings = [postings[1]] where id = 'A1-4'", [7]),
+    ("update silver set late = true where id = 'A1-5'", [8]),
+    ("update silver set late = false where id = 'A1-3'", [8]),
+    ("update figures set amount = amount + 1", [9]),
+    ("update silver set amount = amount + 1 where id = 'A1-1'", [9]),
+])  # fmt: skip
+def test_a_fault_is_found_by_the_checks_for_it(db: Db, fault: str, checks: list[int]) -> None:
+    db.execute(fault)
+    found = report(db)
+    assert [f.check for f in found.failed] == [_NAMES[n] for n in checks]
+    with pytest.raises(LakeError, match="Unable to confirm s3a://datalake/payments/: ") as caught:
+        found.raise_failed()
+    assert all(_NAMES[n] in str(caught.value) for n in checks)
+
+
+def test_a_gap_that_may_still_be_filled_is_told_as_open(db: Db) -> None:
+    db.execute("delete from silver where id = 'A1-3'")
+    db.execute("delete from bronze where id = 'A1-3'")
+    db.execute("update counted set n = 6 where partition = 0")
+    db.execute("update settled set ts = ?", [START + 4 * SECOND])
+    found = report(db)
+    assert [f.check for f in found.failed] == ["the figures add up to silver"], "the figures counted it"
+    assert found.counts["open"] == 1
+
+
+def test_the_first_keys_are_named(db: Db) -> None:
+    db.execute("delete from silver where id = 'A2-2'")
+    finding = next(f for f in report(db).failed if "numbers have a gap" in f.check)
+    assert (finding.wrong, finding.first) == (1, (("A2", 2, 2),))
+
+
+def test_bounds_are_what_both_have_and_kafka_still_holds() -> None:
+    assert bounds({0: 10, 1: 5}, {0: 8, 1: 7, 2: 3}, {0: 4}) == [(0, 4, 7), (1, 0, 4)]
+
+
+def test_marks_follow_from_the_batch_before() -> None:
+    entries = [{"batch": n, "high_water": 1000 * n, "late_after": 2} for n in (4, 5, 6)]
+    assert marks(entries) == [(5, 2000), (6, 3000)]
+    assert marks([{"batch": 0, "high_water": 7, "late_after": 1}]) == [(0, -1000)]
