@@ -1,5 +1,6 @@
 """The audit's tables, filled from the lake and from Kafka, and its SQL answered by DuckDB, in this process."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ EMPTY = {
     "figures": "minute bigint, currency varchar, type varchar, status varchar, events bigint, amount bigint",
 }
 QUIET = 30.0  # seconds without a record from Kafka, after which it is given up
+AT_ONCE, SLICE = 10_000, 0.5  # records a call; and its seconds, which librdkafka waits out whenever there are fewer
 
 
 def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None]) -> AuditReport:
@@ -97,7 +99,7 @@ class Records:
         from confluent_kafka import Consumer
 
         return Consumer({**self._options, "group.id": "homelake-audit", "enable.auto.commit": False, "isolation.level": "read_committed",
-                         "enable.partition.eof": True, "auto.offset.reset": "earliest", "log_level": 0})  # fmt: skip
+                         "enable.partition.eof": True, "auto.offset.reset": "error", "log_level": 0})  # fmt: skip
 
     def first(self, partitions: Sequence[int]) -> dict[int, int]:
         """The first offset that Kafka still has of each partition."""
@@ -112,19 +114,24 @@ class Records:
             consumer.close()
 
     def count(self, limits: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-        """How many committed records each partition holds from the first to the last of these offsets."""
+        """How many committed records each partition holds from the first to the last of these offsets. Raises LakeError when not all can be read."""
         from confluent_kafka import KafkaError, TopicPartition
 
         found, left = dict.fromkeys(limits, 0), {p for p, (a, b) in limits.items() if b >= a}
         consumer = self._consumer()
         try:
             consumer.assign([TopicPartition(self._topic, p, limits[p][0]) for p in left])
+            heard = time.monotonic()
             while left:
-                messages = consumer.consume(10_000, timeout=QUIET)
-                if not messages:
+                messages = consumer.consume(AT_ONCE, timeout=SLICE)
+                if messages:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > QUIET:
                     raise self._error(f"no record came within {QUIET:.0f} s")
                 for message in messages:
                     problem, partition = message.error(), message.partition()
+                    if problem and problem.code() == KafkaError._AUTO_OFFSET_RESET:
+                        raise self._error("Kafka removed some of them meanwhile, as its retention says", "Run it again")
                     if problem and problem.code() != KafkaError._PARTITION_EOF:
                         raise self._error(problem.str())
                     inside = not problem and message.offset() <= limits[partition][1]
@@ -136,5 +143,5 @@ class Records:
         finally:
             consumer.close()
 
-    def _error(self, cause: str) -> LakeError:
-        return LakeError("count", f"the records of topic {self._topic}", cause, "Check the connection 'kafka_default', and ./lake plan")
+    def _error(self, cause: str, remedy: str = "Check the connection 'kafka_default', and ./lake plan") -> LakeError:
+        return LakeError("count", f"the records of topic {self._topic} in Kafka at {self._options['bootstrap.servers']}", cause, remedy)
