@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
@@ -78,6 +79,13 @@ def _rate(text: str) -> float:
     return rate
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day, as 2026-05-01") from None
+
+
 def _stream_options(command: argparse.ArgumentParser) -> None:
     from include.commands.stream import stream
 
@@ -149,7 +157,8 @@ def _parser() -> argparse.ArgumentParser:
     add("status", c.status, "say in one line for each resource how it stands")
     add("usage", say_usage, "say how full buckets and volume are").add_argument("--forecast", action="store_true",
         help="also how fast they grow and when they are full, from the history that lake_governance keeps in Airflow")  # fmt: skip
-    add("audit", a.run, "hold the payments in the lake against Kafka, and against themselves")
+    add("audit", a.run, "hold the payments in the lake against Kafka, and against themselves").add_argument(
+        "--day", metavar="YYYY-MM-DD", type=_day, help="of the events only those of this day (event time, UTC); records are always all of them")  # fmt: skip
     _stream_options(add("stream", s.stream, "the stream of payments from Kafka into the lake: declare, start, status, stop, files"))
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")

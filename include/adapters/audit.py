@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,21 +18,21 @@ COLUMNS = {
     "bronze": f'partition, "offset", {ID}',
     "silver": 'id, account, seq, ts, type, status, amount, currency, postings, late, partition, "offset", batch',
     "dead": 'partition, "offset"',
-    "figures": "minute, currency, type, status, events, amount",
+    "figures": "minute, currency, type, status, events, amount, late",
 }
 EMPTY = {
     "bronze": 'partition int, "offset" bigint, id varchar',
     "silver": "id varchar, account varchar, seq bigint, ts bigint, type varchar, status varchar, amount bigint, currency varchar, "
     'postings struct(account varchar, amount bigint, currency varchar)[], late boolean, partition int, "offset" bigint, batch bigint',
     "dead": 'partition int, "offset" bigint',
-    "figures": "minute bigint, currency varchar, type varchar, status varchar, events bigint, amount bigint",
+    "figures": "minute bigint, currency varchar, type varchar, status varchar, events bigint, amount bigint, late bigint",
 }
 QUIET = 30.0  # seconds without a record from Kafka, after which it is given up
 AT_ONCE, SLICE = 10_000, 0.5  # records a call; and its seconds, which librdkafka waits out whenever there are fewer
 
 
-def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None]) -> AuditReport:
-    """Audit the stream as it is now. Raises LakeError when there is nothing to audit, or when lake or Kafka cannot be read."""
+def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None], day: date | None = None) -> AuditReport:
+    """Audit the stream as it is now; with a day, of the events only that day's. Raises LakeError when there is nothing to audit, or lake or Kafka cannot be read."""
     log = StreamLog(connections("lake_s3"), payments.path)
     # Silver first: what bronze has beyond it is then only what came in between.
     silver, bronze = log.read("silver"), log.read("bronze")
@@ -44,9 +45,12 @@ def run_audit(payments: Payments, connections: Connections, say: Callable[[str],
     say(f"counting the records of {payments.topic} that Kafka holds")
     opened.fill("bounds", "partition int, first bigint, last bigint", limits)
     opened.fill("counted", "partition int, n bigint", list(records.count({p: (a, b) for p, a, b in limits}).items()))
-    opened.fill("marks", "batch bigint, below bigint", marks(silver.entries))
+    opened.fill("marks", "batch bigint, below bigint", marks(silver.entries, silver.compacted))
     opened.query(f"create table settled as select coalesce(max(ts), 0) - {GRACE * 1000} as ts from silver")
-    return audit(payments.path, opened.query)
+    report = audit(payments.path, opened.query, day)
+    if day and not report.counts["judged"]:
+        raise LakeError("audit", payments.path, f"it has no event of {day}", "Name a day of event time, in UTC")
+    return report
 
 
 class Tables:
@@ -54,6 +58,7 @@ class Tables:
 
     def __init__(self, connection: Connection, log: StreamLog, logs: Mapping[str, QueryLog]) -> None:
         import duckdb  # loaded by an audit only
+        from pyarrow.lib import ArrowException
 
         self._db = duckdb.connect(":memory:")
         source = _filesystem(connection)
@@ -62,9 +67,11 @@ class Tables:
             if files := [f"{log.bucket}/{log.prefix}{f}" for f in logs[table].files(table)]:
                 from pyarrow.dataset import dataset
 
-                found = dataset(files, filesystem=source, format="parquet")
-                self._db.register("source", found)
-                self.query(f"insert into {table} select {columns} from source")
+                try:
+                    self._db.register("source", dataset(files, filesystem=source, format="parquet"))
+                    self.query(f"insert into {table} select {columns} from source")
+                except (OSError, ArrowException, duckdb.Error) as error:
+                    raise _unread(f"{log.bucket}/{log.prefix}", table, error) from None
                 self._db.unregister("source")
 
     def fill(self, table: str, columns: str, rows: Sequence[tuple[int, ...]]) -> None:
@@ -76,6 +83,12 @@ class Tables:
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of an answer."""
         return list(self._db.execute(sql).fetchall())
+
+
+def _unread(where: str, table: str, error: Exception) -> LakeError:
+    cause = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return LakeError("read", f"the table {table} below s3://{where}", cause,
+                     "When a file that the log names is gone or damaged: bring its version before back, or a backup; else run it again")  # fmt: skip
 
 
 def _filesystem(c: Connection) -> Any:
