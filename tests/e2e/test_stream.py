@@ -147,6 +147,22 @@ def test_the_audit_is_clean_and_finds_what_is_taken_away(streaming: Streaming) -
     assert "each record of bronze is an event, a dead letter, or the repetition of an event before it: not so" in done.stderr
 
 
+def test_the_documentation_reads_it_with_duckdb(streaming: Streaming) -> None:
+    page = (ROOT / "docs" / "how-to" / "stream-payments.md").read_text()
+    program = (
+        page.partition("```python\n")[2]
+        .partition("```")[0]
+        .replace("""["./lake", "lab", "env"]""", f"""["cat", {str(streaming.site.lab.state / "site.env")!r}]""")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=streaming.site.lab.environment(streaming.environment), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    silver = streaming.table("silver")
+    bought = sum(a == "approved" and t == "purchase" for a, t in zip(silver["status"].to_pylist(), silver["type"].to_pylist(), strict=True))
+    assert f"{bought}" in next(line for line in done.stdout.splitlines() if "purchase" in line)
+
+
 def test_it_runs_as_declared_so_another_run_changes_nothing(streaming: Streaming) -> None:
     uid = streaming.kube("get", "sparkapplication", "payments-stream", "-o", "jsonpath={.metadata.uid}")
     text = streaming.lake("airflow", "dags", "test", "payments_stream")
