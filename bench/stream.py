@@ -1,0 +1,164 @@
+"""The stream of payments (jobs/payments_stream.py) as it is shipped, against the same program with Spark's and Hadoop's default settings.
+
+A Kafka broker and a MinIO with the lake's settings are started on loopback, with one versioned object-lock bucket; Spark runs in one process
+with two cores. In turn each of the two:
+
+  rows/s      takes a topic of invented payments into the lake (--once), whole batches from the second on: rows of bronze and silver a second
+  requests    S3 requests that MinIO answered meanwhile, for a million records
+  versions    noncurrent versions and delete markers left below the path, for a million records
+  latency     while the simulator sends at a rate: from Kafka's time stamp of a record to the line of the log that makes its batch count
+
+Everything is on one machine: broker, simulator, MinIO and Spark share its cores.
+"""
+
+import argparse
+import subprocess
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from pyarrow import BufferReader
+
+from bench.report import Aim, circumstances, compare, options, say, versions
+from bench.stream_site import StreamSite, stream_site
+from include.lake.lake import load_lake
+from include.lake.s3a import PREFIX
+
+DEFAULT, SHIPPED = "defaults", "as shipped"
+ROWS, REQUESTS, VERSIONS = "rows/s", "S3 requests, a million records", "versions left, a million records"
+# What Spark 4.1 and Hadoop 3.4 do when nothing is said; the job sets only what it was not given.
+DEFAULTS = {
+    "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.sql.execution.streaming.checkpointing.FileContextBasedCheckpointFileManager",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "true",
+    "spark.sql.shuffle.partitions": "200",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.scheduler.mode": "FIFO",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "true",
+    "spark.hadoop.fs.s3a.performance.flags": "",
+    PREFIX + "committer.name": "file",
+    PREFIX + "committer.magic.track.commits.in.memory.enabled": "false",
+    "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.mapreduce.lib.output.FileOutputCommitterFactory",
+    "spark.sql.sources.commitProtocolClass": "org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol",
+    "spark.sql.parquet.output.committer.class": "org.apache.parquet.hadoop.ParquetOutputCommitter",
+}
+WARM = 25  # seconds of the simulator that pass until the stream is under way
+CONF: dict[str, dict[str, str]] = {DEFAULT: DEFAULTS, SHIPPED: {}}
+
+
+def main(argv: list[str]) -> None:
+    """Run it and print its tables."""
+    parser = options(__doc__ or "", 2)
+    parser.add_argument("--records", type=int, default=300_000, metavar="N", help="payments in the topic for rows/s, about (default: 300,000)")
+    parser.add_argument("--batch", type=int, default=50_000, metavar="N", help="records of a batch at most (default: 50,000)")
+    parser.add_argument("--rates", type=int, nargs="*", default=[1000, 10_000], metavar="N", help="payments a second for the latency (default: 1000 10000)")
+    parser.add_argument("--seconds", type=int, default=40, metavar="N", help="how long each rate is kept (default: 40)")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="homelake-bench-kafka-") as folder, stream_site(say, Path(folder)) as site:
+        site.topic = "bulk"
+        done = site.simulate("--speed-up=max", "--rate=10000", f"--duration={max(1, args.records // 10_000)}", "--workers=2")
+        if done.wait():
+            raise SystemExit(f"Unable to fill the topic: {done.stderr.read().decode() if done.stderr else ''}")
+        print(f"\nThroughput, {args.runs} runs of each in turn\n")
+        print(compare(throughput(site, args), DEFAULT, {(ROWS, SHIPPED): Aim(least=3)}))
+        for rate in args.rates:
+            print(f"\nSeconds from Kafka to the lake at {rate:,} payments a second, for {args.seconds} s (trigger 1 s)\n")
+            print(compare(latency(site, rate, args), DEFAULT))
+        print("\nHow it was measured\n")
+        lake = load_lake()
+        print(circumstances(f"MinIO {lake.minio_binary.source}, FS_OSYNC {'on' if lake.spec.minio.durable_writes else 'off'}, http, loopback",
+                            f"Spark 4.1.1 local[2], {versions('confluent-kafka')}"))  # fmt: skip
+
+
+def throughput(site: StreamSite, args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Rows a second, requests and versions, by peer."""
+    measures: dict[str, dict[str, list[float]]] = {m: defaultdict(list) for m in (ROWS, REQUESTS, VERSIONS)}
+    for run in range(args.runs):
+        for peer, conf in CONF.items():
+            mine = at(site, f"bulk-{run}-{peer.split()[0]}")
+            before = sum(site.server.requests().values())
+            finish(mine, mine.start("--once", f"--max-records={args.batch}", conf=conf))
+            requests = sum(site.server.requests().values()) - before
+            logs = {q: mine.entries(q) for q in ("bronze", "silver")}
+            records = sum(e["counts"]["records"] for e in logs["bronze"])
+            rows = sum(e["counts"]["records"] for log in logs.values() for e in log[1:])
+            begun, ended = max(log[0]["committed"] for log in logs.values()), max(log[-1]["committed"] for log in logs.values())
+            kept = mine.server.kept(f"{mine.prefix}/")
+            for measure, value in (
+                (ROWS, rows / (ended - begun) * 1000),
+                (REQUESTS, requests / records * 1e6),
+                (VERSIONS, (kept.noncurrent + kept.markers) / records * 1e6),
+            ):
+                measures[measure][peer].append(value)
+            say(f"{peer}: {records:,} records, {measures[ROWS][peer][-1]:,.0f} rows/s, {requests:,} requests")
+    return measures
+
+
+def latency(site: StreamSite, rate: int, args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """The delay of bronze and silver records at a rate: p50, p95, p99 in seconds, of each run."""
+    measures: dict[str, dict[str, list[float]]] = {f"{q} p{p}": defaultdict(list) for q in ("bronze", "silver") for p in (50, 95, 99)}
+    for run in range(args.runs):
+        for peer, conf in CONF.items():
+            mine = at(site, f"live-{rate}-{run}-{peer.split()[0]}")
+            mine.topic, stop = mine.prefix, mine.server.folder / f"stop-{mine.prefix}"
+            source = mine.simulate(f"--rate={rate}", f"--duration={args.seconds + WARM}", "--epoch=0.2")
+            time.sleep(3)  # the topic has to be there
+            process = mine.start("--trigger=1", f"--stop-file={stop}", conf=conf)
+            mine.wait(process, 2)
+            begun = time.time() * 1000
+            source.wait()
+            ended = time.time() * 1000
+            until_read(mine, process)
+            stop.touch()
+            finish(mine, process)
+            for query in ("bronze", "silver"):
+                delays = delays_of(mine, query, begun, ended)
+                for p in (50, 95, 99):
+                    measures[f"{query} p{p}"][peer].append(float(np.percentile(delays, p)))
+            say(f"{peer} at {rate:,}: silver p50 {measures['silver p50'][peer][-1]:.1f} s")
+    return measures
+
+
+def at(site: StreamSite, prefix: str) -> StreamSite:
+    """The same site with a path and checkpoint of its own."""
+    made = StreamSite(site.server, site.broker, prefix)
+    made.topic = site.topic
+    return made
+
+
+def finish(site: StreamSite, process: "subprocess.Popen[bytes]", seconds: float = 1200) -> None:
+    """Wait until a stream has ended in order."""
+    try:
+        code: int | None = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        code = None
+    if code != 0:
+        site.kill(process)
+        raise SystemExit(f"Unable to run the stream: it ended with {code}:\n{site.log.read_text()[-2000:]}")
+
+
+def until_read(site: StreamSite, process: "subprocess.Popen[bytes]", seconds: float = 600) -> None:
+    """Until silver has read what bronze has, and neither gets more."""
+    deadline, before = time.monotonic() + seconds, -1
+    while time.monotonic() < deadline and process.poll() is None:
+        time.sleep(5)
+        ends = [{p: last for e in site.entries(q) for p, (_, last) in e["offsets"].items()} for q in ("bronze", "silver")]
+        total = sum(ends[0].values())
+        if ends[0] == ends[1] and total == before:
+            return
+        before = total
+
+
+def delays_of(site: StreamSite, query: str, begun: float, ended: float) -> "np.ndarray[Any, Any]":
+    """Seconds from Kafka's time stamp to the commit, of the records that came between these moments (ms)."""
+    found = []
+    for entry in site.entries(query):
+        for file in entry["files"].get(query, ()):
+            body = site.server.s3.get_object(Bucket=site.server.bucket, Key=f"{site.prefix}/{file['path']}")["Body"].read()
+            stamps = pq.read_table(BufferReader(body), columns=["timestamp"])["timestamp"].to_numpy()
+            stamps = stamps[(stamps >= begun) & (stamps <= ended)]
+            found.append((entry["committed"] - stamps) / 1000)
+    return np.concatenate(found)
