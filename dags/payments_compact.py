@@ -1,0 +1,31 @@
+"""Put the small files of the payments together, and remove what they have replaced since an hour. The stream runs on beside it."""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG
+
+from include.lake.lake import load_lake
+from include.lake.spark import Job
+from include.operators.spark import LakeSparkOperator
+
+lake = load_lake()
+
+if lake.spec.payments:
+    with DAG(
+        dag_id="payments_compact",
+        description="The small files of the payments in the lake, put together",
+        doc_md=__doc__,
+        schedule=lake.spec.payments.compact,
+        start_date=datetime(2026, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        tags=["homelake", "payments"],
+        default_args={"owner": "homelake", "retries": 1, "retry_delay": timedelta(minutes=2)},
+    ) as dag:
+        LakeSparkOperator(
+            task_id="compact",
+            lake=lake,
+            job=Job("payments_compact.py", (), lake.spec.payments.memory, lake.spec.payments.memory, lake.spec.payments.executors),
+            arguments=["--path", lake.spec.payments.path],
+            execution_timeout=timedelta(hours=2),
+        )

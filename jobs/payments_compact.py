@@ -1,0 +1,374 @@
+"""Put the stream's small files together, beside the running stream, and remove what was replaced a while ago.
+
+    payments_compact.py --path s3a://datalake/payments/
+
+Of each query the batches that are old enough become few files a table and date. One object, `_log/QUERY/compacted.json`, names them and says
+through which batch they go; it is written last, and only if it still is what was read before. Killed at any moment, this leaves the tables
+as they were and some files that nothing names. What was replaced stays for --grace-minutes, so that whoever reads may go on.
+
+Exit codes: 0 done, or nothing to do; 2 log and files contradict each other (nothing was changed); 3 the lake refused (another try may help).
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+FORMAT = 1
+MIB = 1024 * 1024
+THREADS = 8
+TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures", "alerts")}  # by query
+COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
+ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
+NEVER_NULL = {"silver": ("batch",), "dead": ("batch",), "figures": ("events", "late", "batch")}  # columns that the stream writes as required
+WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
+CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
+}
+
+
+class Unfit(Exception):
+    """Log and files contradict each other: nothing may be replaced."""
+
+
+class Overtaken(Exception):
+    """Another compaction has committed meanwhile."""
+
+
+@dataclass
+class Log:
+    """What a query has committed: what was put together, the entries after it in their order, and the version of compacted.json as read."""
+
+    query: str
+    compacted: dict = field(default_factory=dict)
+    entries: list = field(default_factory=list)
+    version: str | None = None
+
+    @property
+    def through(self):
+        """The last batch that was put together; -1 before the first time."""
+        return self.compacted.get("through", -1)
+
+    @property
+    def newest(self):
+        """The newest batch there is."""
+        return self.entries[-1]["batch"] if self.entries else self.through
+
+    def named(self):
+        """Every path that the log names, what was replaced included."""
+        parts = [self.compacted, *self.entries]
+        return {f["path"] for p in parts for files in p.get("files", {}).values() for f in files} | {r["path"] for r in self.compacted.get("replaced", ())}
+
+
+def entry(query, batch):
+    """Where a batch was committed."""
+    return f"_log/{query}/{batch:020d}.json"
+
+
+def read_log(lake, query):
+    """A query's log. Raises Unfit for a form that is not known, and for a missing batch: its rows would go away unseen."""
+    text, version = lake.read_version(f"_log/{query}/compacted.json")
+    log = Log(query, _parsed(text, "compacted.json") if text else {}, [], version)
+    names = sorted(n for n in lake.names(f"_log/{query}") if n.removesuffix(".json").isdigit() and int(n.removesuffix(".json")) > log.through)
+    with ThreadPoolExecutor(THREADS) as pool:
+        log.entries = [_parsed(t, n) for n, t in zip(names, pool.map(lambda n: lake.read(f"_log/{query}/{n}"), names), strict=True)]
+    for expected, found in enumerate(log.entries, log.through + 1):
+        if found["batch"] != expected:
+            raise Unfit(f"batch {expected} of {query} is missing before {found['batch']}: bring back _log from a backup, or its noncurrent version")
+    return log
+
+
+def _parsed(text, name):
+    try:
+        value = json.loads(text)
+        form = value.get("format")
+    except (TypeError, ValueError, AttributeError):
+        raise Unfit(f"{name} in the log is no JSON object: bring back its noncurrent version") from None
+    if form != FORMAT:
+        raise Unfit(f"{name} in the log has the form {form}, and {FORMAT} is known: use the Homelake that wrote it")
+    return value
+
+
+def due(log, before):
+    """What was replaced earlier than a moment (ms)."""
+    return [r["path"] for r in log.compacted.get("replaced", ()) if r["at"] < before]
+
+
+def orphans(log, listing, before):
+    """Files that a killed attempt left. Of a batch, or a compaction, that is still to be committed none is: what is written now is never touched."""
+    named, found = log.named(), []
+    for path, _, modified in listing:
+        batch, compacted = re.search(r"/batch=(\d{20})-", path), re.search(r"/compacted/(\d{20})-", path)
+        past = int(batch[1]) <= log.newest if batch else bool(compacted) and int(compacted[1]) <= log.through
+        if past and modified < before and path not in named:
+            found.append(path)
+    return found
+
+
+def date_of(path):
+    """The partition that a file is in, as it is written there."""
+    return re.search(r"/date=([^/]+)/", path)[1]
+
+
+def divided(table, compacted, fresh, target):
+    """What stays as it is, and by date what is to be put together: what is new, with those files of the same date that are small."""
+    merge = {}
+    for file in fresh:
+        merge.setdefault(date_of(file["path"]), []).append(file)
+    kept = []
+    for file in compacted:
+        date = date_of(file["path"])
+        if date in merge and (table in WHOLE or file["bytes"] < target / 2):
+            merge[date].append(file)
+        else:
+            kept.append(file)
+    return kept, merge
+
+
+def compacted(log, chosen, files, replaced, now):
+    """What compacted.json says next. Raises Unfit when the files do not hold as many rows as the batches counted."""
+    parts = [p for p in (log.compacted, *chosen) if p]
+    counts, offsets = {}, {}
+    for part in parts:
+        for name, n in part["counts"].items():
+            counts[name] = counts.get(name, 0) + n
+        for partition, (first, last) in part["offsets"].items():
+            offsets[partition] = [offsets.get(partition, [first])[0], last]
+    for table, name in COUNTED.items():
+        rows = sum(f["rows"] for f in files.get(table, ()))
+        if table in TABLES[log.query] and rows != counts.get(name, 0):
+            raise Unfit(f"the files of {table} hold {rows:,} rows, and its batches counted {counts.get(name, 0):,}: run ./lake audit")
+    return {"format": FORMAT, "query": log.query, "through": chosen[-1]["batch"], "at": now, "files": files, "counts": counts, "offsets": offsets,
+            "high_water": max(p["high_water"] for p in parts), "replaced": replaced}  # fmt: skip
+
+
+def compact(lake, merge, query, args, clock):
+    """Clean up behind one query, then put its batches together. `merge(table, paths, folder, parts)` writes the rows of some files to a
+    folder, in that many parts; `clock()` is the time in milliseconds. Returns what was done, in a sentence.
+    """
+    log, before = read_log(lake, query), clock() - int(args.grace_minutes * 60_000)
+    gone = due(log, before)
+    lake.delete(gone)
+    stray = orphans(log, [f for t in TABLES[query] for f in lake.listing(t)], before)
+    lake.delete(stray)
+    left = [r for r in log.compacted.get("replaced", ()) if r["at"] >= before]
+    chosen = log.entries[: max(0, len(log.entries) - args.keep)]
+    if len(chosen) >= args.min_batches:
+        files, old = put_together(lake, merge, log, chosen, args.target_mib * MIB)
+        old += [entry(query, e["batch"]) for e in chosen]
+        now = clock()  # readers have the whole grace from here on
+        commit(lake, log, compacted(log, chosen, files, left + [{"path": p, "at": now} for p in old], now))
+        done = f"batches {chosen[0]['batch']} to {chosen[-1]['batch']} put together: {len(old) - len(chosen):,} files are now {sum(map(len, files.values())):,} with those before"
+    else:
+        if gone:
+            commit(lake, log, log.compacted | {"replaced": left})
+        done = f"{len(chosen)} batches to put together, which are too few (--min-batches {args.min_batches})"
+    return f"{query}: {done}; {len(gone):,} replaced files and {len(stray):,} of killed attempts removed"
+
+
+def put_together(lake, merge, log, chosen, target):
+    """Write the new files. Returns all files by table with their rows, and the paths that are replaced."""
+    own, files, old, work = f"{chosen[-1]['batch']:020d}-{uuid.uuid4().hex[:8]}", {}, [], []
+    for table in dict.fromkeys([*TABLES[log.query], *(t for e in chosen for t in e["files"])]):
+        if table not in TABLES[log.query]:
+            raise Unfit(f"the log names a table {table} that is not known: use the Homelake that wrote it")
+        files[table], parts = divided(table, log.compacted.get("files", {}).get(table, ()), [f for e in chosen for f in e["files"].get(table, ())], target)
+        for date, sources in sorted(parts.items()):
+            old += [f["path"] for f in sources]
+            size = sum(f["bytes"] for f in sources)
+            work.append((table, [f["path"] for f in sources], f"{table}/compacted/{own}/date={date}/", max(1, math.ceil(size / target))))
+
+    def one(table, paths, folder, parts):
+        merge(table, paths, folder, parts)
+        return table, [{"path": p, "bytes": n, "rows": rows} for p, n, _ in lake.listing(folder) if p.endswith(".parquet") and (rows := lake.rows(p))]
+
+    with ThreadPoolExecutor(2) as pool:
+        for table, written in pool.map(lambda w: one(*w), work):
+            files[table] = [*files[table], *written]
+    return files, old
+
+
+def commit(lake, log, state):
+    """Make it true. Raises Overtaken when compacted.json is no longer what was read."""
+    if not lake.replace(f"_log/{log.query}/compacted.json", json.dumps(state), log.version):
+        raise Overtaken(f"another compaction of {log.query} has committed meanwhile")
+
+
+class Lake:
+    """Files below a path, by Hadoop's own file systems, whichever the path names. Only `s3a://` excludes a second writer."""
+
+    def __init__(self, spark, base):
+        self._jvm, self._conf = spark._jvm, spark._jsc.hadoopConfiguration()
+        path = self._jvm.org.apache.hadoop.fs.Path(base)
+        self._fs = path.getFileSystem(self._conf)
+        self._root = self._fs.makeQualified(path)
+        self.base = f"{self._root.toString()}/"
+
+    def _at(self, name):
+        return self._jvm.org.apache.hadoop.fs.Path(self.base + name)
+
+    def read(self, name):
+        """A file's text; None when there is none."""
+        return self.read_version(name)[0]
+
+    def read_version(self, name):
+        """A file's text, and the ETag that it had before it was read; None twice when there is none."""
+        path = self._at(name)
+        if not self._fs.exists(path):
+            return None, None
+        status, stream = self._fs.getFileStatus(path), self._fs.open(path)
+        try:
+            return self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"), status.getEtag() if self._s3 else "there"
+        finally:
+            stream.close()
+
+    @property
+    def _s3(self):
+        return self.base.startswith("s3a:")
+
+    def replace(self, name, text, version):
+        """Write a file in one step, if it is still as it was read (None: if there is none). Returns whether it was written."""
+        target = self._at(name) if self._s3 else self._at(f"{name}.{uuid.uuid4().hex[:8]}")
+        builder = self._fs.createFile(target).overwrite(version is not None).recursive()
+        if self._s3:
+            builder = (
+                builder.opt("fs.option.create.conditional.overwrite.etag", version) if version else builder.opt("fs.option.create.conditional.overwrite", True)
+            )
+        try:
+            stream = builder.build()
+            stream.write(bytearray(text.encode()))
+            stream.close()
+        except Exception as error:
+            if any(mark in str(error) for mark in ("AlreadyExists", "412", "PreconditionFailed", "RemoteFileChanged")):
+                return False
+            raise
+        return self._s3 or self._fs.rename(target, self._at(name))
+
+    def names(self, folder):
+        """The names in a folder; none when there is no such folder."""
+        path = self._at(folder)
+        return [s.getPath().getName() for s in self._fs.listStatus(path)] if self._fs.exists(path) else []
+
+    def listing(self, folder):
+        """Path below the base, bytes, and time of change (ms) of each file under a folder."""
+        if not self._fs.exists(self._at(folder)):
+            return []
+        found, listed = [], self._fs.listFiles(self._at(folder), True)
+        while listed.hasNext():
+            one = listed.next()
+            found.append((one.getPath().toString()[len(self.base) :], one.getLen(), one.getModificationTime()))
+        return sorted(found)
+
+    def rows(self, name):
+        """The rows of a Parquet file, out of its footer."""
+        parquet = self._jvm.org.apache.parquet.hadoop
+        reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(self._at(name), self._conf))
+        try:
+            return reader.getRecordCount()
+        finally:
+            reader.close()
+
+    def delete(self, names):
+        """Remove files; those that are gone already are none's loss."""
+        io = self._jvm.org.apache.hadoop.io.wrappedio.WrappedIO
+        page = io.bulkDelete_pageSize(self._fs, self._root) if names else 1
+        for start in range(0, len(names), page):
+            paths = self._jvm.java.util.ArrayList()
+            for name in names[start : start + page]:
+                paths.add(self._at(name))
+            if failed := io.bulkDelete_delete(self._fs, self._root, paths):
+                raise OSError(f"{len(failed)} files were not removed, the first {failed[0].getKey()}: {failed[0].getValue()}")
+
+
+def merger(spark, lake):
+    """Spark's part: the rows of some files, written in their order to as many files as wanted."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as f
+
+    def merge(table, paths, folder, parts):
+        rows = spark.read.parquet(*[lake.base + p for p in paths])
+        if table == "figures":
+            sums = [f.sum(n).alias(n) for n in ("events", "amount", "late")]
+            rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
+        elif table == "alerts":
+            last = f.row_number().over(Window.partitionBy("id").orderBy(f.desc("batch"), f.desc("last")))
+            rows = rows.withColumn("newest", last).where("newest = 1").drop("newest")
+        for name in NEVER_NULL.get(table, ()):  # what is read may be null to Spark; a reader must not find two schemas in one table
+            rows = rows.withColumn(name, f.coalesce(name, f.lit(0).cast("bigint")))
+        order = ORDER[table]
+        rows = rows.repartitionByRange(parts, *order) if parts > 1 else rows.repartition(1)
+        rows.sortWithinPartitions(*order).write.parquet(lake.base + folder)
+
+    return merge
+
+
+def explained(error):
+    """A sentence for what the lake refused."""
+    text = str(error)
+    for mark, cause in (
+        ("XMinioAdminBucketQuotaExceeded", "the bucket's quota is used up. Raise it in include/lake.yaml and apply"),
+        ("XMinioStorageFull", "the lake's disk is full. Enlarge it (docs/how-to/grow-the-disk.md)"),
+        ("AccessDenied", "the lake refuses the key pair, or the user may not write or delete there. Run ./lake plan"),
+    ):
+        if mark in text:
+            return cause
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:600]
+
+
+def main():
+    """Put together what both queries have written. Returns the exit code."""
+    args = parsed()
+    # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
+    if args.path.startswith("s3a:") and not all(os.environ.get(n) for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
+        print("Unable to reach the lake: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is empty. Map both from the Kubernetes secret.", file=sys.stderr)
+        return 2
+    from pyspark.conf import SparkConf
+    from pyspark.sql import SparkSession
+
+    given = dict(SparkConf().getAll())
+    builder = SparkSession.builder.appName("payments-compact")
+    for name, value in CONF.items():
+        if name not in given:
+            builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    try:
+        lake = Lake(spark, args.path)
+        for query in TABLES:
+            print(compact(lake, merger(spark, lake), query, args, lambda: int(time.time() * 1000)), flush=True)
+        return 0
+    except Unfit as error:
+        print(f"Unable to put together the files of {args.path}: {error}.", file=sys.stderr, flush=True)
+        return 2
+    except Exception as error:
+        print(f"Unable to put together the files of {args.path}: {explained(error)}.", file=sys.stderr, flush=True)
+        return 3
+    finally:
+        spark.stop()
+
+
+def parsed():
+    """The arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--path", required=True, help="where the stream writes")
+    parser.add_argument("--min-batches", type=int, default=20, help="fewer than these are left for the next time")
+    parser.add_argument("--keep", type=int, default=5, help="newest batches that are left alone, one at least: the stream begins from them")
+    parser.add_argument("--target-mib", type=float, default=128, help="about the largest size of a file")
+    parser.add_argument("--grace-minutes", type=float, default=60, help="how long what was replaced stays for those who read it")
+    args = parser.parse_args()
+    if args.keep < 1 or args.min_batches < 1 or args.target_mib <= 0 or args.grace_minutes < 0:
+        parser.error("--keep and --min-batches must be 1 at least, --target-mib above 0, --grace-minutes not below 0")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
