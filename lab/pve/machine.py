@@ -103,8 +103,11 @@ class Machine:
             try:
                 if self.monitor is None or self.monitor.runstate.name != "RUNNING":
                     self.monitor = QMPClient(f"vm{self.vmid}")
-                    await asyncio.wait_for(self.monitor.connect(str(self.folder / "qmp")), 10)
-                return await asyncio.wait_for(self.monitor.execute(command, arguments), timeout)
+                    async with asyncio.timeout(10):
+                        await self.monitor.connect(str(self.folder / "qmp"))
+                # Not wait_for: until Python 3.12 it loses a cancellation that comes together with the answer, and a task could not be stopped.
+                async with asyncio.timeout(timeout):
+                    return await self.monitor.execute(command, arguments)
             except TimeoutError:
                 raise failed(f"VM {self.vmid} qmp command '{command}' failed - got timeout") from None
             except (QMPError, OSError) as error:
