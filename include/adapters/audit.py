@@ -58,6 +58,7 @@ class Tables:
 
     def __init__(self, connection: Connection, log: StreamLog, logs: Mapping[str, QueryLog]) -> None:
         import duckdb  # loaded by an audit only
+        from pyarrow.dataset import dataset
         from pyarrow.lib import ArrowException
 
         self._db = duckdb.connect(":memory:")
@@ -65,8 +66,6 @@ class Tables:
         for table, columns in COLUMNS.items():
             self.query(f"create table {table} ({EMPTY[table]})")
             if files := [f"{log.bucket}/{log.prefix}{f}" for f in logs[table].files(table)]:
-                from pyarrow.dataset import dataset
-
                 try:
                     self._db.register("source", dataset(files, filesystem=source, format="parquet"))
                     self.query(f"insert into {table} select {columns} from source")

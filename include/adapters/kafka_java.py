@@ -20,11 +20,6 @@ _TAKEN = {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.userna
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
-def bootstrap(options: Mapping[str, object]) -> str:
-    """The servers, as both clients write them."""
-    return str(options["bootstrap.servers"])
-
-
 def login_files(connection: Connection, options: Mapping[str, object]) -> frozenset[tuple[str, Secret]]:
     """The files that a driver and its executors log in to Kafka with; none where Kafka asks for nothing.
 

@@ -37,7 +37,7 @@ class Streams:
     def surroundings(self, names: tuple[str, ...] = FILES) -> Surroundings:
         """Endpoint, Kafka, and these files of jobs/."""
         from include.adapters.kafka import options  # librdkafka is loaded only where there is a stream
-        from include.adapters.kafka_java import bootstrap, login_files
+        from include.adapters.kafka_java import login_files
 
         kafka = self._connections("kafka_default")
         given = options(kafka)
@@ -45,7 +45,7 @@ class Streams:
             files = {name: (JOBS / name).read_text(encoding="utf-8") for name in names}
         except OSError as error:
             raise LakeError("read", f"the stream's job {error.filename}", error.strerror or str(error), "It is part of the project: bring it back") from None
-        return Surroundings(self._connections("minio_admin").host.rstrip("/"), bootstrap(given), login_files(kafka, given), files)
+        return Surroundings(self._connections("minio_admin").host.rstrip("/"), str(given["bootstrap.servers"]), login_files(kafka, given), files)
 
     def stream(self, namespace: str) -> StreamState | None:
         """The stream there; None when the cluster says that there is none."""

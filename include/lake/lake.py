@@ -57,6 +57,11 @@ class Lake:
         return self.key_pairs[0]
 
     @property
+    def where(self) -> Where:
+        """Where a Spark job runs, and with which keys."""
+        return _where(self.spec)
+
+    @property
     def iam(self) -> tuple[AnyResource, ...]:
         """Each policy followed by its user."""
         return tuple(r for pair in zip(self.policies, self.users, strict=True) for r in pair)
@@ -129,10 +134,13 @@ def _topics(spec: LakeSpec) -> Iterable[Topic]:
         yield Topic(topic.name, topic_state(topic.partitions, topic.replication, {**topic.config, **kept}))
 
 
-def _stream(spec: LakeSpec) -> Stream | None:
+def _where(spec: LakeSpec) -> Where:
     k, secret = spec.kubernetes, spec.kubernetes.secret
-    where = Where(k.namespace, k.service_account, spec.spark.image, secret.name, secret.access_key, secret.secret_key, spec.spark.image_pull_secret)
-    return Stream(spec.payments, where, spec.minio.region, StreamState(None)) if spec.payments else None
+    return Where(k.namespace, k.service_account, spec.spark.image, secret.name, secret.access_key, secret.secret_key, spec.spark.image_pull_secret)
+
+
+def _stream(spec: LakeSpec) -> Stream | None:
+    return Stream(spec.payments, _where(spec), spec.minio.region, StreamState(None)) if spec.payments else None
 
 
 def _bucket_state(spec: BucketSpec) -> BucketState:

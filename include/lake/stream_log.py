@@ -22,7 +22,7 @@ class QueryLog:
 
     def __post_init__(self) -> None:
         """Raise LakeError for what this program does not know, and for a batch that is missing: its rows would silently be."""
-        if unknown := next((e for e in [*([self.compacted] if self.compacted else []), *self.entries] if e.get("format") != FORMAT), None):
+        if unknown := next((e for e in self._parts if e.get("format") != FORMAT), None):
             raise LakeError(
                 "read", f"the log of {self.query}", f"it has the form {unknown.get('format')}, and {FORMAT} is known", "Use the Homelake that wrote it"
             )
@@ -32,15 +32,18 @@ class QueryLog:
                 raise LakeError("read", f"the log of {self.query}", f"batch {expected} is missing before {entry['batch']}",
                                 "It was removed by hand: bring back _log from a backup, or its noncurrent version")  # fmt: skip
 
+    @property
+    def _parts(self) -> list[Mapping[str, Any]]:
+        return [*([self.compacted] if self.compacted else []), *self.entries]
+
     def files(self, table: str) -> list[str]:
         """The paths of a table's files below the stream's path; all of them together are one consistent view."""
-        parts = [*([self.compacted] if self.compacted else []), *self.entries]
-        return [f["path"] for part in parts for f in part["files"].get(table, ())]
+        return [f["path"] for part in self._parts for f in part["files"].get(table, ())]
 
     def counts(self) -> dict[str, int]:
         """Sums of what the batches counted."""
         sums: dict[str, int] = {}
-        for part in [*([self.compacted] if self.compacted else []), *self.entries]:
+        for part in self._parts:
             for name, n in part["counts"].items():
                 sums[name] = sums.get(name, 0) + n
         return sums
@@ -48,7 +51,7 @@ class QueryLog:
     def offsets(self) -> dict[int, int]:
         """Of each partition, Kafka's offset behind the last record that is in the lake."""
         behind: dict[int, int] = {}
-        for part in [*([self.compacted] if self.compacted else []), *self.entries]:
+        for part in self._parts:
             behind |= {int(p): last + 1 for p, (_, last) in part["offsets"].items()}
         return behind
 

@@ -20,7 +20,7 @@ from include.adapters.spark import SparkApplications
 from include.lake.errors import LakeError
 from include.lake.lake import Lake
 from include.lake.s3a import s3a_profile
-from include.lake.spark import CODE, Job, Where, application
+from include.lake.spark import CODE, Job, application
 from include.operators.base import clients, lake_errors
 from include.operators.triggers import SparkApplicationTrigger
 from include.settings import ROOT
@@ -43,9 +43,6 @@ class LakeSparkOperator(SparkKubernetesOperator):
         super().__init__(namespace=k.namespace, template_spec={"spec": {}}, name=kwargs.pop("name", kwargs["task_id"]), random_name_suffix=False, **kwargs)
         self.arguments, self.states = list(arguments), states
         self._lake, self._job, self._more = lake, job, dict(spark_conf or {})
-        self._where = Where(
-            k.namespace, k.service_account, lake.spec.spark.image, k.secret.name, k.secret.access_key, k.secret.secret_key, lake.spec.spark.image_pull_secret
-        )
         self.do_xcom_push = True  # the provider's own meaning, a side-car in the pod, is not used: the name and the end of the application are the result
         self._submitted = ""
 
@@ -61,7 +58,7 @@ class LakeSparkOperator(SparkKubernetesOperator):
         job = Job(
             self._job.main, tuple(str(a) for a in self.arguments), self._job.driver_memory, self._job.executor_memory, self._job.executors, self._job.cores
         )
-        return application(job, self._where, conf)
+        return application(job, self._lake.where, conf)
 
     def execute(self, context: Any) -> Any:
         """Check, submit, follow. Raises AirflowFailException with the cause and what to do."""

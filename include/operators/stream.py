@@ -12,7 +12,7 @@ from include.operators.base import LakeOperator
 from include.operators.spark import LakeSparkOperator
 from include.render import plan_lines
 
-RUN, STOP = "run", "stop"
+RUN = "run"
 
 
 class StreamOperator(LakeOperator):

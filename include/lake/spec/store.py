@@ -121,3 +121,7 @@ class User(Model):
     def scopes(self, bucket: str) -> tuple[str, ...]:
         """The prefixes of a bucket it is limited to: `""` is the whole bucket, none means not at all."""
         return tuple(prefix for name, _, prefix in (s.partition("/") for s in self.buckets) if name == bucket)
+
+    def rewrites(self, bucket: str, prefix: str) -> bool:
+        """Whether it may write, overwrite and delete below a prefix, as a Spark job does."""
+        return self.role == "read-write" and any(prefix.startswith(p) for p in self.scopes(bucket))

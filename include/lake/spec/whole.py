@@ -48,7 +48,7 @@ class LakeSpec(Model):
         job, output = users.get(self.kubernetes.secret.user), self.spark.bucket
         if job is None:
             wrong.append(f"kubernetes.secret.user: {self.kubernetes.secret.user!r} is not declared under users")
-        elif output in buckets and not (job.role == "read-write" and any(self.spark.prefix.startswith(p) for p in job.scopes(output))):
+        elif output in buckets and not job.rewrites(output, self.spark.prefix):
             wrong.append(
                 f"spark.output: {job.name} may not write to {self.spark.output}, and the job writes as that user; give it the bucket and the role read-write"
             )
@@ -79,7 +79,7 @@ class LakeSpec(Model):
                 yield f"payments.{name}: {place} does not end in /; write {place}/"
             elif bucket not in [b.name for b in self.buckets]:
                 yield f"payments.{name}: its bucket {bucket!r} is not declared under buckets"
-            elif job and not (job.role == "read-write" and any(prefix.startswith(p) for p in job.scopes(bucket))):
+            elif job and not job.rewrites(bucket, prefix):
                 yield f"payments.{name}: {job.name} may not write to {place}, and the stream writes as that user; give it the bucket and the role read-write"
 
     def digest(self) -> str:
