@@ -117,23 +117,18 @@ def _to_kafka(runs: int) -> list[float]:
     from lab.kafka.broker import Broker
     from simulator.outputs.kafka import KafkaOutput
 
-    with tempfile.TemporaryDirectory() as folder:
-        broker = Broker(Path(folder))
-        try:
-            broker.start()
-            output, chain, found = KafkaOutput(broker.address, "bench", resume=False), Chain(STREAM), []
-            output.begin(STREAM)
-            for turn in range(runs + 1):
-                began = time.perf_counter()
-                made, counts = make(STREAM, chain.next)
-                batch = output.encoder(STREAM, counts.epoch, finish(STREAM, counts.epoch, made, counts, chain.advance(counts)))
-                output.write(batch)
-                if turn:
-                    found.append(batch.records / (time.perf_counter() - began))
-            output.close()
-            return found
-        finally:
-            broker.close()
+    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
+        output, chain, found = KafkaOutput(broker.address, "bench", resume=False), Chain(STREAM), []
+        output.begin(STREAM)
+        for turn in range(runs + 1):
+            began = time.perf_counter()
+            made, counts = make(STREAM, chain.next)
+            batch = output.encoder(STREAM, counts.epoch, finish(STREAM, counts.epoch, made, counts, chain.advance(counts)))
+            output.write(batch)
+            if turn:
+                found.append(batch.records / (time.perf_counter() - began))
+        output.close()
+        return found
 
 
 if __name__ == "__main__":

@@ -79,10 +79,5 @@ class StreamSite:
 @contextlib.contextmanager
 def stream_site(say: Any, folder: Path) -> Iterator[StreamSite]:
     """A broker and a MinIO for as long as the block lasts."""
-    with minio_on_loopback(load_lake(), say) as server:
-        broker = Broker(folder)
-        try:
-            broker.start()
-            yield StreamSite(server, broker)
-        finally:
-            broker.close()
+    with minio_on_loopback(load_lake(), say) as server, Broker(folder) as broker:
+        yield StreamSite(server, broker)

@@ -1,5 +1,8 @@
 """The Kafka broker in the lab's Kubernetes: a StatefulSet of one."""
 
+from textwrap import indent
+
+from lab import kafka
 from lab.k8s import build
 from lab.k8s.node import FILES, _until, kubectl
 from lab.progress import say
@@ -15,7 +18,8 @@ def address(lab: Lab) -> str:
 
 def start(lab: Lab) -> None:
     """Install it, unless it is there."""
-    manifest = (FILES / "kafka.yaml").read_text().replace("@IMAGE@", build.KAFKA_IMAGE).replace("@ADDRESS@", lab.node)
+    settings = indent(kafka.properties(address(lab), PORT + 1, "/var/lib/kafka/data").rstrip("\n"), "    ")
+    manifest = (FILES / "kafka.yaml").read_text().replace("@IMAGE@", build.KAFKA_IMAGE).replace("@ADDRESS@", lab.node).replace("@PROPERTIES@", settings)
     kubectl(lab, "apply", "--server-side", "--force-conflicts", "-f", "-", input=manifest)
 
 

@@ -11,6 +11,14 @@ POM, START = Path(__file__).with_name("pom.xml"), Path(__file__).with_name("star
 VERSION = "4.1.2"
 
 
+def properties(address: str, controller: int, data: Path | str) -> str:
+    """The settings of a broker that is alone: where clients reach it, the port of its controller on loopback, and its folder."""
+    text = Path(__file__).with_name("server.properties").read_text()
+    for mark, value in {"@ADDRESS@": address, "@CONTROLLER@": controller, "@DATA@": data}.items():
+        text = text.replace(mark, str(value))
+    return text
+
+
 def jars() -> Path:
     """The folder of a broker's jars; fetched once."""
 

@@ -7,32 +7,15 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from typing import Self
 
 from lab.errors import LabError
-from lab.kafka import jars
+from lab.kafka import jars, properties
 from lab.run import sh
-
-_CONFIG = """process.roles=broker,controller
-node.id=1
-controller.listener.names=CONTROLLER
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-log.dirs={data}
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-"""
 
 
 class Broker:
-    """A broker and what it keeps. Ends with `close`."""
+    """A broker and what it keeps. As a context it is started, and ended with the block."""
 
     def __init__(self, folder: Path, memory: str = "512m") -> None:
         self.folder, self._memory = folder, memory
@@ -42,10 +25,22 @@ class Broker:
             other.bind(("127.0.0.1", 0))
             self.port, controller = one.getsockname()[1], other.getsockname()[1]
         self._properties = folder / "server.properties"
-        self._properties.write_text(_CONFIG.format(port=self.port, controller=controller, data=folder / "data"))
+        self._properties.write_text(properties(self.address, controller, folder / "data"))
         self._classes = f"{jars()}/*"
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         sh("java", "-cp", self._classes, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", self._properties)
+
+    def __enter__(self) -> Self:
+        """Start it; what was half started is ended."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @property
     def address(self) -> str:

@@ -19,9 +19,7 @@ NAME = "audited"
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Partition 0: 20 records, 7 of an aborted transaction, 5 of a committed one, 3 more. Partition 1: 4 records. Partition 2: none."""
-    made = Broker(tmp_path_factory.mktemp("kafka"))
-    try:
-        made.start()
+    with Broker(tmp_path_factory.mktemp("kafka")) as made:
         admin = AdminClient({"bootstrap.servers": made.address})
         admin.create_topics([NewTopic(NAME, 3, 1)])[NAME].result()
         plain = Producer({"bootstrap.servers": made.address, "log_level": 0})
@@ -37,8 +35,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         send(plain, 0, 3)
         send(plain, 1, 4)
         yield made
-    finally:
-        made.close()
 
 
 def send(producer: Producer, partition: int, count: int) -> None:

@@ -59,12 +59,8 @@ Rig = Fake | Real
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    made = Broker(tmp_path_factory.mktemp("kafka"))
-    try:
-        made.start()
+    with Broker(tmp_path_factory.mktemp("kafka")) as made:
         yield made
-    finally:
-        made.close()
 
 
 def client(broker: Broker, **extra: str) -> Kafka:

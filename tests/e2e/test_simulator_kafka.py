@@ -27,12 +27,8 @@ WHOLE = Stream(**OPTIONS)  # type: ignore[arg-type]
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    made = Broker(tmp_path_factory.mktemp("kafka"))
-    try:
-        made.start()
+    with Broker(tmp_path_factory.mktemp("kafka")) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")
