@@ -1,0 +1,1 @@
+"""What Spark jobs use, as they use it: typed samples, and pure functions over them."""
