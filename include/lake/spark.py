@@ -11,6 +11,13 @@ GROUP, VERSION, PLURAL = "sparkoperator.k8s.io", "v1beta2", "sparkapplications"
 APP_LABEL = "sparkoperator.k8s.io/app-name"
 STREAM = "homelake/stream"  # the label, with the value `true`, of a SparkApplication that does not end by itself
 CODE = "/opt/homelake/job"  # where a job's files are mounted in driver and executors
+# What the dashboard reads from a driver, on its own UI's port: figures of streams are there only when asked for. It costs nothing until somebody asks.
+METRICS = {
+    "spark.sql.streaming.metricsEnabled": "true",
+    "spark.metrics.namespace": "spark",  # else each run's own id, as a part of every name
+    "spark.metrics.conf.driver.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+    "spark.metrics.conf.driver.sink.prometheusServlet.path": "/metrics/prometheus",
+}
 KEEP_SECONDS = 86_400  # an application that failed stays a day for whoever looks at it
 
 
@@ -107,7 +114,7 @@ def application(job: Job, where: Where, conf: Mapping[str, str]) -> dict[str, An
             "arguments": list(job.arguments),
             "restartPolicy": {"type": "Never"},
             "timeToLiveSeconds": KEEP_SECONDS,
-            "sparkConf": {"spark.kubernetes.executor.deleteOnTermination": "false", "spark.log.level": "WARN", **conf},
+            "sparkConf": {"spark.kubernetes.executor.deleteOnTermination": "false", "spark.log.level": "WARN", **METRICS, **conf},
             "driver": {"serviceAccount": where.service_account, **_role(job, where, job.driver_memory)},
             "executor": {"instances": job.executors, **_role(job, where, job.executor_memory)},
         },
