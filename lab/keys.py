@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -72,10 +73,19 @@ def _tokens(lab: Lab) -> dict[str, object]:
 
 
 def _certificates(lab: Lab) -> None:
+    names = [x509.IPAddress(ipaddress.ip_address(lab.pve)), x509.DNSName(NODE), x509.DNSName(f"{NODE}.lab")]
+    ca, key, leaf = certificates(f"Homelake lab {lab.name} CA", f"{NODE}.lab", names)
+    write(lab.secrets / "pve.key", key)
+    write(lab.secrets / "ca.pem", ca)
+    write(lab.secrets / "pve.pem", leaf + ca)
+
+
+def certificates(authority: str, server: str, names: Sequence[x509.GeneralName]) -> tuple[bytes, bytes, bytes]:
+    """A certificate authority of one server, for ten years: its certificate, the server's key, and the server's certificate, as PEM."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Homelake lab {lab.name} CA")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{NODE}.lab")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, authority)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, server)])
 
     def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         return (x509.CertificateBuilder().subject_name(subject).issuer_name(ca_name).public_key(public).serial_number(x509.random_serial_number())
@@ -86,13 +96,11 @@ def _certificates(lab: Lab) -> None:
     ca = (builder(ca_name, ca_key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
           .add_extension(usage, critical=True).add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
           .sign(ca_key, hashes.SHA256()))  # fmt: skip
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(lab.pve)), x509.DNSName(NODE), x509.DNSName(f"{NODE}.lab")])
-    leaf = (builder(name, key.public_key()).add_extension(names, critical=False)
+    leaf = (builder(name, key.public_key()).add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .sign(ca_key, hashes.SHA256()))  # fmt: skip
     pem = serialization.Encoding.PEM
-    write(lab.secrets / "pve.key", key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    write(lab.secrets / "ca.pem", ca.public_bytes(pem))
-    write(lab.secrets / "pve.pem", leaf.public_bytes(pem) + ca.public_bytes(pem))
+    secret_key = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return ca.public_bytes(pem), secret_key, leaf.public_bytes(pem)

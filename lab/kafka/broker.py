@@ -25,10 +25,19 @@ class Broker:
             other.bind(("127.0.0.1", 0))
             self.port, controller = one.getsockname()[1], other.getsockname()[1]
         self._properties = folder / "server.properties"
-        self._properties.write_text(properties(self.address, controller, folder / "data"))
+        self._properties.touch(mode=0o600)
+        self._properties.write_text(self.settings(controller))
         self._classes = f"{jars()}/*"
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        sh("java", "-cp", self._classes, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", self._properties)
+        sh("java", "-cp", self._classes, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", self._properties, *self.format_options())
+
+    def settings(self, controller: int) -> str:
+        """The content of its server.properties."""
+        return properties(self.address, controller, self.folder / "data")
+
+    def format_options(self) -> list[str]:
+        """What is written into its storage at the beginning."""
+        return []
 
     def __enter__(self) -> Self:
         """Start it; what was half started is ended."""
