@@ -56,7 +56,8 @@ def scope(lake: Lake, data: Collection[str]) -> Scope:
     wipes = disk or lake.filesystem.id in data
     goes, stays, covered = list[AnyResource](), dict[str, str](), list[str]()
     lie_on_it = ((Bucket, Policy, User) if wipes else (), Filesystem if disk else ())
-    for resource in reversed(lake.resources()):
+    # The stream ends first, at a batch boundary: what it reads and writes, and the keys it does that with, are still there.
+    for resource in (*([lake.stream] if lake.stream else ()), *reversed(lake.resources())):
         if isinstance(resource, lie_on_it):
             covered.append(resource.id)
         elif resource.id not in data and isinstance(resource, (Bucket, Topic, Filesystem, VmDisk)):
@@ -64,7 +65,7 @@ def scope(lake: Lake, data: Collection[str]) -> Scope:
         elif isinstance(resource, Account) and not wipes:
             stays[resource.id] = "the data belong to it"
         else:
-            goes.append(replace(resource, desired=None))  # type: ignore[type-var]
+            goes.append(replace(resource, desired=None))
     return Scope(tuple(goes), stays, tuple(covered), wipes)
 
 

@@ -1,8 +1,8 @@
 """What flows into the lake: Kafka's topics, and the stream of payments."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from include.lake.spec.types import Cron, Model, S3aPath, Text, TopicName
 from include.lake.units import Seconds
@@ -16,6 +16,12 @@ class Topic(Model):
     replication: Annotated[int, Field(ge=1, le=32_767)] | None = None
     retention: Seconds | None = None
     config: Annotated[dict[str, str], Field(strict=False)] = {}  # further settings, as Kafka names them
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if self.retention is not None and "retention.ms" in self.config:
+            raise ValueError("retention and config retention.ms say the same thing twice; leave one out")
+        return self
 
 
 class Kafka(Model):

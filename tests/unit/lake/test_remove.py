@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from include.declare import unmarked
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.lake import load_lake
 from include.lake.remove import Removal, look, refuse, remove, scope
 from include.lake.resource import ensure
+from include.lake.spec import LAKE_FILE
 from include.lake.survey import Status, survey
 from tests.fakes.base import Killed
 from tests.fakes.guest import AGPL
@@ -72,6 +75,21 @@ def test_what_homelake_made_goes_and_the_data_stay() -> None:
     before = list(site.writes)
     assert plan(site).goes == (), "a second removal finds nothing"
     assert site.writes == before
+
+
+def test_a_stream_ends_first_and_its_topics_stay(tmp_path: Path) -> None:
+    file = tmp_path / "lake.yaml"
+    file.write_text(unmarked(LAKE_FILE.read_text()))
+    lake, site = load_lake(file), FakeSite()
+    assert lake.stream
+    for resource in (*lake.resources(), lake.stream):
+        ensure(resource, site(resource.part))
+    removal = look(lake, scope(lake, ()), site)
+    refuse(lake, removal, site)
+    gone = list(remove(lake, removal, site))
+    assert gone[0] == "stream/payments"
+    assert (site.streams.application, site.streams.cut) == (None, 0)
+    assert {t.id for t in lake.topics} <= set(removal.stays)
 
 
 def test_what_is_there_comes_back_on_the_same_data() -> None:

@@ -167,6 +167,7 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("buckets.0.versioning", False, "buckets[0]: object_lock without versioning; object lock switches versioning on, so declare it true."),
         ("buckets.0.quota", "0 B", "buckets[0]: quota of 0 B; leave quota out for a bucket without one."),
         ("kubernetes.secret.secret_key", "access-key", "kubernetes.secret: access_key and secret_key name the same key; give them different names."),
+        ("kafka", {"topics": [{"name": "a", "retention": "1 d", "config": {"retention.ms": "5"}}]}, "kafka.topics[0]: retention and config retention.ms say the same thing twice; leave one out."),
         # References
         ("kubernetes.secret.user", "nobody", "kubernetes.secret.user: 'nobody' is not declared under users."),
         ("spark.output", "s3a://other/x", "spark.output: its bucket 'other' is not declared under buckets."),
