@@ -20,6 +20,7 @@ class PodUse:
     received: float | None = None  # bytes through its network
     sent: float | None = None
     disk: float | None = None  # bytes of its ephemeral storage
+    network_at: float | None = None  # the moment of `received` and `sent`: the kubelet reads them at another time than the rest
 
 
 @dataclass(frozen=True)

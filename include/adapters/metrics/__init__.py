@@ -1,0 +1,1 @@
+"""The sources of the dashboard's figures, and who asks them."""
