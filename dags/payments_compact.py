@@ -25,7 +25,9 @@ if lake.spec.payments:
         LakeSparkOperator(
             task_id="compact",
             lake=lake,
-            job=Job("payments_compact.py", (), lake.spec.payments.memory, lake.spec.payments.memory, lake.spec.payments.executors),
+            job=Job(
+                "payments_compact.py", (), lake.spec.payments.memory, lake.spec.payments.memory, lake.spec.payments.executors, modules=("payments_store.py",)
+            ),
             arguments=["--path", lake.spec.payments.path],
             execution_timeout=timedelta(hours=2),
         )

@@ -12,7 +12,6 @@ Exit codes: 0 done, or nothing to do; 2 log and files contradict each other (not
 import argparse
 import json
 import math
-import os
 import re
 import sys
 import time
@@ -20,25 +19,15 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-FORMAT = 1
+from payments_store import FORMAT, Store, Unfit, compacted_at, entry, explained, failed, session
+
 MIB = 1024 * 1024
 THREADS = 8
-TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures", "alerts")}  # by query
+TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures")}  # by query
 COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
-ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
+ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",)}
 NEVER_NULL = {"silver": ("batch",), "dead": ("batch",), "figures": ("events", "late", "batch")}  # columns that the stream writes as required
-WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
-CONF = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
-}
-
-
-class Unfit(Exception):
-    """Log and files contradict each other: nothing may be replaced."""
+WHOLE = ("figures",)  # their rows become fewer, so a date is always put together as a whole
 
 
 class Overtaken(Exception):
@@ -70,14 +59,9 @@ class Log:
         return {f["path"] for p in parts for files in p.get("files", {}).values() for f in files} | {r["path"] for r in self.compacted.get("replaced", ())}
 
 
-def entry(query, batch):
-    """Where a batch was committed."""
-    return f"_log/{query}/{batch:020d}.json"
-
-
 def read_log(lake, query):
     """A query's log. Raises Unfit for a form that is not known, and for a missing batch: its rows would go away unseen."""
-    text, version = lake.read_version(f"_log/{query}/compacted.json")
+    text, version = lake.read_version(compacted_at(query))
     log = Log(query, _parsed(text, "compacted.json") if text else {}, [], version)
     names = sorted(n for n in lake.names(f"_log/{query}") if n.removesuffix(".json").isdigit() and int(n.removesuffix(".json")) > log.through)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -135,7 +119,7 @@ def divided(table, compacted, fresh, target):
     return kept, merge
 
 
-def compacted(log, chosen, files, replaced, now):
+def state_after(log, chosen, files, replaced, now):
     """What compacted.json says next. Raises Unfit when the files do not hold as many rows as the batches counted."""
     parts = [p for p in (log.compacted, *chosen) if p]
     counts, offsets = {}, {}
@@ -167,7 +151,7 @@ def compact(lake, merge, query, args, clock):
         files, old = put_together(lake, merge, log, chosen, args.target_mib * MIB)
         old += [entry(query, e["batch"]) for e in chosen]
         now = clock()  # readers have the whole grace from here on
-        commit(lake, log, compacted(log, chosen, files, left + [{"path": p, "at": now} for p in old], now))
+        commit(lake, log, state_after(log, chosen, files, left + [{"path": p, "at": now} for p in old], now))
         done = f"batches {chosen[0]['batch']} to {chosen[-1]['batch']} put together: {len(old) - len(chosen):,} files are now {sum(map(len, files.values())):,} with those before"
     else:
         if gone:
@@ -200,99 +184,12 @@ def put_together(lake, merge, log, chosen, target):
 
 def commit(lake, log, state):
     """Make it true. Raises Overtaken when compacted.json is no longer what was read."""
-    if not lake.replace(f"_log/{log.query}/compacted.json", json.dumps(state), log.version):
+    if not lake.replace(compacted_at(log.query), json.dumps(state), log.version):
         raise Overtaken(f"another compaction of {log.query} has committed meanwhile")
-
-
-class Lake:
-    """Files below a path, by Hadoop's own file systems, whichever the path names. Only `s3a://` excludes a second writer."""
-
-    def __init__(self, spark, base):
-        self._jvm, self._conf = spark._jvm, spark._jsc.hadoopConfiguration()
-        path = self._jvm.org.apache.hadoop.fs.Path(base)
-        self._fs = path.getFileSystem(self._conf)
-        self._root = self._fs.makeQualified(path)
-        self.base = f"{self._root.toString()}/"
-
-    def _at(self, name):
-        return self._jvm.org.apache.hadoop.fs.Path(self.base + name)
-
-    def read(self, name):
-        """A file's text; None when there is none."""
-        return self.read_version(name)[0]
-
-    def read_version(self, name):
-        """A file's text, and the ETag that it had before it was read; None twice when there is none."""
-        path = self._at(name)
-        if not self._fs.exists(path):
-            return None, None
-        status, stream = self._fs.getFileStatus(path), self._fs.open(path)
-        try:
-            return self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"), status.getEtag() if self._s3 else "there"
-        finally:
-            stream.close()
-
-    @property
-    def _s3(self):
-        return self.base.startswith("s3a:")
-
-    def replace(self, name, text, version):
-        """Write a file in one step, if it is still as it was read (None: if there is none). Returns whether it was written."""
-        target = self._at(name) if self._s3 else self._at(f"{name}.{uuid.uuid4().hex[:8]}")
-        builder = self._fs.createFile(target).overwrite(version is not None).recursive()
-        if self._s3:
-            builder = (
-                builder.opt("fs.option.create.conditional.overwrite.etag", version) if version else builder.opt("fs.option.create.conditional.overwrite", True)
-            )
-        try:
-            stream = builder.build()
-            stream.write(bytearray(text.encode()))
-            stream.close()
-        except Exception as error:
-            if any(mark in str(error) for mark in ("AlreadyExists", "412", "PreconditionFailed", "RemoteFileChanged")):
-                return False
-            raise
-        return self._s3 or self._fs.rename(target, self._at(name))
-
-    def names(self, folder):
-        """The names in a folder; none when there is no such folder."""
-        path = self._at(folder)
-        return [s.getPath().getName() for s in self._fs.listStatus(path)] if self._fs.exists(path) else []
-
-    def listing(self, folder):
-        """Path below the base, bytes, and time of change (ms) of each file under a folder."""
-        if not self._fs.exists(self._at(folder)):
-            return []
-        found, listed = [], self._fs.listFiles(self._at(folder), True)
-        while listed.hasNext():
-            one = listed.next()
-            found.append((one.getPath().toString()[len(self.base) :], one.getLen(), one.getModificationTime()))
-        return sorted(found)
-
-    def rows(self, name):
-        """The rows of a Parquet file, out of its footer."""
-        parquet = self._jvm.org.apache.parquet.hadoop
-        reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(self._at(name), self._conf))
-        try:
-            return reader.getRecordCount()
-        finally:
-            reader.close()
-
-    def delete(self, names):
-        """Remove files; those that are gone already are none's loss."""
-        io = self._jvm.org.apache.hadoop.io.wrappedio.WrappedIO
-        page = io.bulkDelete_pageSize(self._fs, self._root) if names else 1
-        for start in range(0, len(names), page):
-            paths = self._jvm.java.util.ArrayList()
-            for name in names[start : start + page]:
-                paths.add(self._at(name))
-            if failed := io.bulkDelete_delete(self._fs, self._root, paths):
-                raise OSError(f"{len(failed)} files were not removed, the first {failed[0].getKey()}: {failed[0].getValue()}")
 
 
 def merger(spark, lake):
     """Spark's part: the rows of some files, written in their order to as many files as wanted."""
-    from pyspark.sql import Window
     from pyspark.sql import functions as f
 
     def merge(table, paths, folder, parts):
@@ -300,9 +197,6 @@ def merger(spark, lake):
         if table == "figures":
             sums = [f.sum(n).alias(n) for n in ("events", "amount", "late")]
             rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
-        elif table == "alerts":
-            last = f.row_number().over(Window.partitionBy("id").orderBy(f.desc("batch"), f.desc("last")))
-            rows = rows.withColumn("newest", last).where("newest = 1").drop("newest")
         for name in NEVER_NULL.get(table, ()):  # what is read may be null to Spark; a reader must not find two schemas in one table
             rows = rows.withColumn(name, f.coalesce(name, f.lit(0).cast("bigint")))
         order = ORDER[table]
@@ -312,48 +206,23 @@ def merger(spark, lake):
     return merge
 
 
-def explained(error):
-    """A sentence for what the lake refused."""
-    text = str(error)
-    for mark, cause in (
-        ("XMinioAdminBucketQuotaExceeded", "the bucket's quota is used up. Raise it in include/lake.yaml and apply"),
-        ("XMinioStorageFull", "the lake's disk is full. Enlarge it (docs/how-to/grow-the-disk.md)"),
-        ("AccessDenied", "the lake refuses the key pair, or the user may not write or delete there. Run ./lake plan"),
-    ):
-        if mark in text:
-            return cause
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:600]
-
-
 def main():
     """Put together what both queries have written. Returns the exit code."""
-    args = parsed()
-    # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
-    if args.path.startswith("s3a:") and not all(os.environ.get(n) for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
-        print("Unable to reach the lake: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is empty. Map both from the Kubernetes secret.", file=sys.stderr)
-        return 2
-    from pyspark.conf import SparkConf
-    from pyspark.sql import SparkSession
-
-    given = dict(SparkConf().getAll())
-    builder = SparkSession.builder.appName("payments-compact")
-    for name, value in CONF.items():
-        if name not in given:
-            builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    args, spark = parsed(), None
+    task = f"put together the files of {args.path}"
     try:
-        lake = Lake(spark, args.path)
+        spark = session("payments-compact", path=args.path)
+        lake = Store(spark, args.path)
         for query in TABLES:
             print(compact(lake, merger(spark, lake), query, args, lambda: int(time.time() * 1000)), flush=True)
         return 0
     except Unfit as error:
-        print(f"Unable to put together the files of {args.path}: {error}.", file=sys.stderr, flush=True)
-        return 2
+        return failed(task, error, 2)
     except Exception as error:
-        print(f"Unable to put together the files of {args.path}: {explained(error)}.", file=sys.stderr, flush=True)
-        return 3
+        return failed(task, explained(error), 3)
     finally:
-        spark.stop()
+        if spark:
+            spark.stop()
 
 
 def parsed():

@@ -4,69 +4,11 @@ import json
 import threading
 import time
 
-FORMAT = 1
-
-
-class Unfit(Exception):
-    """The stream cannot run as declared; a restart does not help."""
+from payments_store import FORMAT, Unfit, compacted_at, entry
 
 
 class Stopped(Exception):
     """A batch that must not begin, since the stream is to end before it."""
-
-
-class Store:
-    """Small files in the lake, by Hadoop's own file systems: whatever `s3a://` or `file://` a path names."""
-
-    def __init__(self, spark, base):
-        self._jvm, self.base = spark._jvm, base
-        self._root = self._jvm.org.apache.hadoop.fs.Path(base)
-        self._fs = self._root.getFileSystem(spark._jsc.hadoopConfiguration())
-
-    def _at(self, name):
-        return self._jvm.org.apache.hadoop.fs.Path(self.base + name)
-
-    def read(self, name):
-        """A file's text; None when there is none."""
-        path = self._at(name)
-        if not self._fs.exists(path):
-            return None
-        stream = self._fs.open(path)
-        try:
-            return self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
-        finally:
-            stream.close()
-
-    def create(self, name, text):
-        """Write a file in one step, unless it is there. Returns whether it was written."""
-        builder = self._fs.createFile(self._at(name)).overwrite(False).recursive()
-        if self.base.startswith("s3a:"):
-            builder = builder.opt("fs.option.create.conditional.overwrite", True)
-        try:
-            stream = builder.build()
-            stream.write(bytearray(text.encode()))
-            stream.close()
-            return True
-        except Exception as error:
-            if "AlreadyExists" in str(error) or "412" in str(error) or "PreconditionFailed" in str(error):
-                return False
-            raise
-
-    def files(self, name):
-        """Name below the base and size of each file under a folder."""
-        found, listing = [], self._fs.listFiles(self._at(name), True)
-        while listing.hasNext():
-            one = listing.next()
-            found.append({"path": one.getPath().toString()[len(self.base) :], "bytes": one.getLen()})
-        return sorted(found, key=lambda f: f["path"])
-
-    def newest(self, name):
-        """The highest number that a file in a folder is named after, as `12` or `00000000000000000012.json`; None without one."""
-        path = self._at(name)
-        if not self._fs.exists(path):
-            return None
-        names = [s.getPath().getName().removesuffix(".json") for s in self._fs.listStatus(path)]
-        return max((int(n) for n in names if n.isdigit()), default=None)
 
 
 class Query:
@@ -97,9 +39,9 @@ class Query:
     def begin(self):
         """Hold the log against the checkpoint. Raises Unfit when one is not the other's."""
         done, logged = self.checkpoint.newest(f"{self.name}/commits"), self.lake.newest(f"_log/{self.name}")
-        compacted = json.loads(self.lake.read(f"_log/{self.name}/compacted.json") or "null")
-        if compacted:
-            logged = max(logged if logged is not None else -1, compacted["through"])
+        before = json.loads(self.lake.read(compacted_at(self.name)) or "null")
+        if before:
+            logged = max(logged if logged is not None else -1, before["through"])
         next_logged, next_done = (-1 if n is None else n for n in (logged, done))
         # The log is written before Spark's own record of the batch, so it may be one ahead.
         if next_logged - next_done not in (0, 1):
@@ -109,11 +51,8 @@ class Query:
             )
         self._first = next_done + 1
         if logged is not None:
-            entry = self.lake.read(self._entry(logged))
-            self.high_water = (json.loads(entry) if entry else compacted)["high_water"]
-
-    def _entry(self, number):
-        return f"_log/{self.name}/{number:020d}.json"
+            newest = self.lake.read(entry(self.name, logged))
+            self.high_water = (json.loads(newest) if newest else before)["high_water"]
 
     def _ends(self, number, topic):
         """Where a batch ends, by partition (exclusive): Spark's own record of it, which it made before the batch began."""
@@ -134,15 +73,15 @@ class Query:
             ends = self._ends(number, topic)
             self._last = (number, ends)
             offsets = {p: [before.get(p, 0), end - 1] for p, end in ends.items() if end > before.get(p, 0)}
-            known = self.lake.read(self._entry(number)) if number == self._first else None
+            known = self.lake.read(entry(self.name, number)) if number == self._first else None
             if known:
                 self._again(number, json.loads(known), offsets)
                 rows.write.format("noop").mode("append").save()  # the state of this batch has still to be made
                 return
-            entry = {"format": FORMAT, "query": self.name, "batch": number, "offsets": offsets, "files": {}, "counts": {}, "late_after": self._late_after}
-            write(rows, number, entry)
-            entry |= {"high_water": self.high_water, "committed": int(time.time() * 1000)}
-            if not self.lake.create(self._entry(number), json.dumps(entry)):
+            done = {"format": FORMAT, "query": self.name, "batch": number, "offsets": offsets, "files": {}, "counts": {}, "late_after": self._late_after}
+            write(rows, number, done)
+            done |= {"high_water": self.high_water, "committed": int(time.time() * 1000)}
+            if not self.lake.create(entry(self.name, number), json.dumps(done)):
                 raise Unfit(f"another driver has written batch {number} of {self.name} meanwhile. Let one stream run: kubectl get sparkapplications")
 
         return batch

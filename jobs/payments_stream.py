@@ -11,7 +11,6 @@ Exit codes: 0 ended in order, 2 it cannot run as declared (a restart does not he
 """
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -19,7 +18,9 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from payments_log import Query, Store, Unfit, agree
+import payments_store
+from payments_log import Query, agree
+from payments_store import REFUSED, Store, Unfit, failed, session
 
 ROWS_A_FILE = 50_000
 # Spark 4.1 ends a query with this after it has gone through a batch of a killed run: the batch is done, only its figures are not there. Begin again.
@@ -30,17 +31,12 @@ EVENT = (
     f"card string, device string, merchant string, mcc int, country string, ref string, postings {POSTINGS}"
 )
 REQUIRED = ("id", "account", "seq", "ts", "type", "status", "amount", "currency", "channel", "postings")
-# What the stream relies on, each with its reason in docs/explanation/stream.md. What spark-submit was given wins.
+# What the stream relies on beside payments_store.CONF, each with its reason in docs/explanation/stream.md.
 CONF = {
     "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
     "spark.sql.streaming.stateStore.maintenanceInterval": "60s",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.session.timeZone": "UTC",
     "spark.scheduler.mode": "FAIR",
-    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
 }
 
 
@@ -93,7 +89,7 @@ class Payments:
         """Write rows into a folder of this attempt alone, and name the files in the entry."""
         folder = f"{table}/batch={number:020d}-{uuid.uuid4().hex[:8]}/"
         rows.coalesce(max(1, count // ROWS_A_FILE)).write.partitionBy("date").parquet(self.lake.base + folder)
-        entry["files"][table] = self.lake.files(folder)
+        entry["files"][table] = [{"path": path, "bytes": size} for path, size, _ in self.lake.listing(folder)]
 
     def _all(self, *writes):
         for done in [self._pool.submit(self._put, *w) for w in writes]:
@@ -168,21 +164,15 @@ def explained(error):
     if unfit := re.search(r"\bUnfit: (.+)", text):  # raised in a batch, so it comes back through the JVM
         return 2, unfit[1].rstrip(".")
     for mark, code, cause in (
-        (
-            "XMinioAdminBucketQuotaExceeded",
-            3,
-            "the bucket's quota is used up. Raise it in include/lake.yaml and apply; the stream goes on where it was, nothing is lost",
-        ),
+        ("XMinioAdminBucketQuotaExceeded", 3, f"{REFUSED['XMinioAdminBucketQuotaExceeded']}; the stream goes on where it was, nothing is lost"),
         ("STREAM_FAILED_ON_DATA_LOSS", 2, "Kafka has removed records that were not read yet: its retention is shorter than the stream stood still"),
         ("KAFKA_DATA_LOSS", 2, "Kafka has removed records that were not read yet: its retention is shorter than the stream stood still"),
         ("UnknownTopicOrPartition", 3, "the topic is not there. Run ./lake apply, which makes it"),
         ("STATE_STORE", 2, "the state in the checkpoint is not this program's. Declare a new checkpoint and a new path"),
-        ("AccessDenied", 3, "the lake refuses the key pair, or the user may not write there. Run ./lake plan"),
-        ("XMinioStorageFull", 3, "the lake's disk is full. Enlarge it (docs/how-to/grow-the-disk.md)"),
     ):
         if mark in text:
             return code, cause
-    return 3, next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)[:600]
+    return 3, payments_store.explained(error)
 
 
 def follow(queries, stop):
@@ -203,31 +193,18 @@ def follow(queries, stop):
 
 def main():
     """Run the stream. Returns the exit code."""
-    args = parsed()
-    # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
-    if args.path.startswith("s3a:") and not all(os.environ.get(n) for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")):
-        print("Unable to reach the lake: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is empty. Map both from the Kubernetes secret.", file=sys.stderr)
-        return 2
-    from pyspark.conf import SparkConf
-    from pyspark.sql import SparkSession
-
-    given = dict(SparkConf().getAll())
-    builder = SparkSession.builder.appName("payments-stream")
-    for name, value in CONF.items():
-        if name not in given:
-            builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    args, spark = parsed(), None
     try:
+        spark = session("payments-stream", CONF, args.path)
         return stream(spark, args)
     except Unfit as error:
-        print(f"Unable to run the stream of {args.topic}: {error}.", file=sys.stderr, flush=True)
-        return 2
+        return failed(f"run the stream of {args.topic}", error, 2)
     except Exception as error:
         code, cause = explained(error)
-        print(f"Unable to go on with the stream of {args.topic}: {cause}.", file=sys.stderr, flush=True)
-        return code
+        return failed(f"go on with the stream of {args.topic}", cause, code)
     finally:
-        spark.stop()
+        if spark:
+            spark.stop()
 
 
 def stream(spark, args):

@@ -73,7 +73,10 @@ def short_error(message: str) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A PySpark job: its file, its arguments, its size. Memory in Spark's own form (`512m`)."""
+    """A PySpark job: its file, its arguments, its size. Memory in Spark's own form (`512m`).
+
+    `modules`: files of jobs/ that its own imports, mounted beside it.
+    """
 
     main: str
     arguments: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class Job:
     executor_memory: str = "512m"
     executors: int = 1
     cores: int = 1
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from include.lake.spec.streams import Payments
 
 NAME = "payments-stream"
 MAIN = "payments_stream.py"
-FILES = (MAIN, "payments_log.py")  # of jobs/: what its ConfigMap holds
+MODULES = ("payments_log.py", "payments_store.py")  # of jobs/: what it imports
+FILES = (MAIN, *MODULES)  # what its ConfigMap holds
 DIGEST = "homelake/digest"  # the annotation that says what an application was made from
 ONCE = "once"  # the label STREAM of a micro batch, which writes to the same checkpoint and ends by itself
 STOP_FILE = "/tmp/homelake-stop"  # in the driver's container: it ends at a batch boundary once it is there

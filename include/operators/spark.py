@@ -7,6 +7,7 @@ would fail the job is looked at before it is submitted. A cleared task submits a
 import hashlib
 import json
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from airflow.providers.cncf.kubernetes.operators.spark_kubernetes import SparkKu
 from kubernetes.client import CustomObjectsApi
 
 from include.adapters.clients import Clients
+from include.adapters.history import keep_folder
 from include.adapters.preflight import preflight
 from include.adapters.spark import SparkApplications
 from include.lake.errors import LakeError
+from include.lake.history import event_log
 from include.lake.lake import Lake
 from include.lake.s3a import s3a_profile
 from include.lake.spark import CODE, Job, application
@@ -30,7 +33,7 @@ class LakeSparkOperator(SparkKubernetesOperator):
     """Submit a PySpark job of `jobs/` and see it through.
 
     :param lake: the declaration, which gives namespace, service account, image, secret, region.
-    :param job: the job's file in jobs/ and its size.
+    :param job: the job's file in jobs/, the modules beside it, and its size.
     :param arguments: the job's arguments (templated).
     :param states: a list that the job finds as states.json beside its file (templated; an XCom, for instance).
     """
@@ -54,11 +57,8 @@ class LakeSparkOperator(SparkKubernetesOperator):
     def body(self, parts: Clients) -> dict[str, Any]:
         """The SparkApplication, without its name."""
         endpoint = parts.connections("minio_admin").host.rstrip("/")
-        conf = s3a_profile(endpoint, self._lake.spec.minio.region) | self._more
-        job = Job(
-            self._job.main, tuple(str(a) for a in self.arguments), self._job.driver_memory, self._job.executor_memory, self._job.executors, self._job.cores
-        )
-        return application(job, self._lake.where, conf)
+        conf = s3a_profile(endpoint, self._lake.spec.minio.region) | event_log(self._lake.spec.spark.event_logs) | self._more
+        return application(replace(self._job, arguments=tuple(str(a) for a in self.arguments)), self._lake.where, conf)
 
     def execute(self, context: Any) -> Any:
         """Check, submit, follow. Raises AirflowFailException with the cause and what to do."""
@@ -66,6 +66,8 @@ class LakeSparkOperator(SparkKubernetesOperator):
             parts = clients(self.log.info)
             body = self.body(parts)
             preflight(parts.kubernetes, parts.minio, body, self._lake.spec.spark.bucket, self._lake.probe_prefix)
+            if folder := self._lake.spec.spark.event_logs:
+                keep_folder(parts.kubernetes, parts.minio, self._lake.where, folder)
             self.log.info("preflight: operator, service account, secret, variables, endpoint, region and keys are in order")
             self._submitted = job_name(context["ti"])
             applications = self._applications(parts)
@@ -90,10 +92,10 @@ class LakeSparkOperator(SparkKubernetesOperator):
         return SparkApplications(parts.kubernetes, self.namespace, self.log.info)
 
     def _files(self) -> dict[str, str]:
-        path = ROOT / "jobs" / self._job.main
-        if not path.is_file():
-            raise LakeError("submit", f"the Spark job {self._job.main}", f"there is no {path}", "Name a file in jobs/")
-        return {self._job.main: path.read_text(encoding="utf-8"), "states.json": json.dumps(self.states, default=str)}
+        paths = [ROOT / "jobs" / name for name in (self._job.main, *self._job.modules)]
+        if missing := [str(p) for p in paths if not p.is_file()]:
+            raise LakeError("submit", f"the Spark job {self._job.main}", f"there is no {', '.join(missing)}", "Name a file in jobs/")
+        return {**{p.name: p.read_text(encoding="utf-8") for p in paths}, "states.json": json.dumps(self.states, default=str)}
 
     def on_kill(self) -> None:
         """Remove the application with its pods."""

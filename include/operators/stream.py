@@ -7,7 +7,7 @@ from include.adapters.stream_run import bring, stream_of
 from include.lake.errors import LakeError
 from include.lake.lake import Lake
 from include.lake.spark import Job
-from include.lake.stream import MAIN, NAME, Surroundings, stream_application
+from include.lake.stream import MAIN, MODULES, NAME, stream_application
 from include.operators.base import LakeOperator
 from include.operators.spark import LakeSparkOperator
 from include.render import plan_lines
@@ -42,19 +42,14 @@ class MicroBatchOperator(LakeSparkOperator):
 
     def __init__(self, *, lake: Lake, **kwargs: Any) -> None:
         payments = stream_of(lake).payments
-        super().__init__(lake=lake, job=Job(MAIN, (), payments.memory, payments.memory, payments.executors), **kwargs)
-        self._around: Surroundings | None = None
+        super().__init__(lake=lake, job=Job(MAIN, (), payments.memory, payments.memory, payments.executors, modules=MODULES), **kwargs)
 
     def body(self, parts: Clients) -> dict[str, Any]:
         """The stream's application, as one that ends."""
         stream = stream_of(self._lake)
         if state := parts.streams.at_work(stream.where.namespace):
             raise LakeError("start", "the micro batch", f"the stream {NAME} is there ({state}) and writes to the same checkpoint", "End it first: ./lake stream stop, or payments_stream with action stop")  # fmt: skip
-        self._around = parts.streams.surroundings()
-        if self._around.kafka:
-            parts.streams.write_kafka(stream.where.namespace, self._around.kafka)
-        return stream_application(stream.payments, stream.where, stream.region, self._around, once=True)
-
-    def _files(self) -> dict[str, str]:
-        assert self._around
-        return dict(self._around.files)
+        around = parts.streams.surroundings()
+        if around.kafka:
+            parts.streams.write_kafka(stream.where.namespace, around.kafka)
+        return stream_application(stream.payments, stream.where, stream.region, around, once=True)

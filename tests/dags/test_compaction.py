@@ -22,7 +22,7 @@ def test_it_runs_as_declared_and_is_there_only_with_payments() -> None:
     assert "payments_compact" not in READING.bag.dags
 
 
-def test_its_job_stands_alone_and_is_given_the_path(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_job_comes_with_its_module_and_is_given_the_path(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted: list[tuple[dict[str, Any], str, dict[str, str]]] = []
     applications = SimpleNamespace(
         submit=lambda *args: submitted.append(args), wait=lambda name: Standing(Phase.DONE, "COMPLETED", "", "d"), delete=lambda name, wait=30: None
@@ -30,11 +30,12 @@ def test_its_job_stands_alone_and_is_given_the_path(site: FakeSite, monkeypatch:
     site.connections = lambda name: SimpleNamespace(host="http://127.0.0.1:9000/")  # type: ignore[attr-defined]
     monkeypatch.setattr(spark, "clients", lambda say: site)
     monkeypatch.setattr(spark, "preflight", lambda *args: None)
+    monkeypatch.setattr(spark, "keep_folder", lambda *args: None)
     monkeypatch.setattr(spark, "SparkApplications", lambda *args: applications)
     assert DAG.get_task("compact").execute(CONTEXT)["state"] == "COMPLETED"
     ((body, name, files),) = submitted
     assert name.startswith("compact-")
     assert body["spec"]["mainApplicationFile"].endswith("/payments_compact.py")
     assert body["spec"]["arguments"] == ["--path", "s3a://datalake/payments/"]
-    assert set(files) == {"payments_compact.py", "states.json"}
+    assert set(files) == {"payments_compact.py", "payments_store.py", "states.json"}
     assert body["spec"]["restartPolicy"] == {"type": "Never"}

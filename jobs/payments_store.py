@@ -1,0 +1,168 @@
+"""What the jobs of the payments have in common: files of the lake, where the log's entries are, Spark's session, and a sentence for what was refused.
+
+It stands beside each of them, and imports nothing but Spark.
+"""
+
+import os
+import sys
+
+FORMAT = 1  # of the log's entries
+CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
+}
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+REFUSED = {
+    "XMinioAdminBucketQuotaExceeded": "the bucket's quota is used up. Raise it in include/lake.yaml and apply",
+    "XMinioStorageFull": "the lake's disk is full. Enlarge it (docs/how-to/grow-the-disk.md)",
+    "AccessDenied": "the lake refuses the key pair, or the user may not read, write or delete there. Run ./lake plan",
+}
+# By its class or by its status: a number alone could be part of any request's id.
+_NOT_AS_IT_WAS = ("AlreadyExists", "Status Code: 412", "PreconditionFailed", "RemoteFileChanged")
+
+
+class Unfit(Exception):
+    """The job cannot run as declared, or on what is there; a restart does not help."""
+
+
+def entry(query, batch):
+    """Where a batch is committed."""
+    return f"_log/{query}/{batch:020d}.json"
+
+
+def compacted_at(query):
+    """Where it is committed which batches were put together, and into what."""
+    return f"_log/{query}/compacted.json"
+
+
+def session(name, conf=(), path=""):
+    """Spark's session, with CONF and with `conf` over it. What spark-submit was given wins. Raises Unfit, at once, when a path in S3 has no key pair."""
+    # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
+    if path.startswith("s3a:") and not all(os.environ.get(n) for n in CREDENTIALS):
+        raise Unfit(f"{' or '.join(CREDENTIALS)} is empty. Map both from the Kubernetes secret")
+    from pyspark.conf import SparkConf
+    from pyspark.sql import SparkSession
+
+    given = dict(SparkConf().getAll())
+    builder = SparkSession.builder.appName(name)
+    for key, value in {**CONF, **dict(conf)}.items():
+        if key not in given:
+            builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def explained(error):
+    """A sentence for what the lake refused; else the error's first line."""
+    text = str(error)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return next((cause for mark, cause in REFUSED.items() if mark in text), first[:600])
+
+
+def failed(verb, cause, code):
+    """Say why the job ends. Returns its exit code."""
+    print(f"Unable to {verb}: {cause}.", file=sys.stderr, flush=True)
+    return code
+
+
+class Store:
+    """Files below a path, by Hadoop's own file systems, whichever the path names. Only `s3a://` excludes a second writer."""
+
+    def __init__(self, spark, base):
+        self._jvm, self._conf = spark._jvm, spark._jsc.hadoopConfiguration()
+        path = self._jvm.org.apache.hadoop.fs.Path(base)
+        self._fs = path.getFileSystem(self._conf)
+        self._root = self._fs.makeQualified(path)
+        self.base = f"{self._root.toString()}/"
+        self._s3 = self.base.startswith("s3a:")
+
+    def _at(self, name):
+        return self._jvm.org.apache.hadoop.fs.Path(self.base + name)
+
+    def read(self, name):
+        """A file's text; None when there is none."""
+        return self.read_version(name)[0]
+
+    def read_version(self, name):
+        """A file's text, and the ETag that it had before it was read; None twice when there is none."""
+        status = _unless_missing(lambda: self._fs.getFileStatus(self._at(name)))
+        if status is None:
+            return None, None
+        stream = self._fs.open(self._at(name))
+        try:
+            return self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"), status.getEtag() if self._s3 else "there"
+        finally:
+            stream.close()
+
+    def create(self, name, text):
+        """Write a file in one step, unless it is there. Returns whether it was written."""
+        return self.replace(name, text, None)
+
+    def replace(self, name, text, version):
+        """Write a file in one step, if it is still as it was read (None: if there is none). Returns whether it was written."""
+        builder = self._fs.createFile(self._at(name)).overwrite(version is not None).recursive()
+        if self._s3 and version:
+            builder = builder.opt("fs.option.create.conditional.overwrite.etag", version)
+        elif self._s3:
+            builder = builder.opt("fs.option.create.conditional.overwrite", True)
+        try:
+            stream = builder.build()
+            stream.write(bytearray(text.encode()))
+            stream.close()
+        except Exception as error:
+            if any(mark in str(error) for mark in _NOT_AS_IT_WAS):
+                return False
+            raise
+        return True
+
+    def names(self, folder):
+        """The names in a folder; none when there is no such folder."""
+        return [s.getPath().getName() for s in _unless_missing(lambda: self._fs.listStatus(self._at(folder))) or ()]
+
+    def newest(self, folder):
+        """The highest number that a file in a folder is named after, as `12` or `00000000000000000012.json`; None without one."""
+        names = [n.removesuffix(".json") for n in self.names(folder)]
+        return max((int(n) for n in names if n.isdigit()), default=None)
+
+    def listing(self, folder):
+        """Path below the base, bytes, and time of change (ms) of each file under a folder; none when there is no such folder."""
+        return sorted(_unless_missing(lambda: self._listed(folder)) or ())
+
+    def _listed(self, folder):
+        found, listed = [], self._fs.listFiles(self._at(folder), True)
+        while listed.hasNext():
+            one = listed.next()
+            found.append((one.getPath().toString()[len(self.base) :], one.getLen(), one.getModificationTime()))
+        return found
+
+    def rows(self, name):
+        """The rows of a Parquet file, out of its footer."""
+        parquet = self._jvm.org.apache.parquet.hadoop
+        reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(self._at(name), self._conf))
+        try:
+            return reader.getRecordCount()
+        finally:
+            reader.close()
+
+    def delete(self, names):
+        """Remove files; those that are gone already are none's loss."""
+        io = self._jvm.org.apache.hadoop.io.wrappedio.WrappedIO
+        page = io.bulkDelete_pageSize(self._fs, self._root) if names else 1
+        for start in range(0, len(names), page):
+            paths = self._jvm.java.util.ArrayList()
+            for name in names[start : start + page]:
+                paths.add(self._at(name))
+            if left := io.bulkDelete_delete(self._fs, self._root, paths):
+                raise OSError(f"{len(left)} files were not removed, the first {left[0].getKey()}: {left[0].getValue()}")
+
+
+def _unless_missing(call):
+    """What a call gives; None when it says that there is no such file."""
+    try:
+        return call()
+    except Exception as error:
+        if "java.io.FileNotFoundException" in str(error):
+            return None
+        raise
