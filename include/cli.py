@@ -160,6 +160,11 @@ def _parser() -> argparse.ArgumentParser:
     add("audit", a.run, "hold the payments in the lake against Kafka, and against themselves").add_argument(
         "--day", metavar="YYYY-MM-DD", type=_day, help="of the events only those of this day (event time, UTC); records are always all of them")  # fmt: skip
     _stream_options(add("stream", s.stream, "the stream of payments from Kafka into the lake: declare, start, status, stop, files"))
+    from include.commands.history import history
+
+    add("history", history, "Spark's history server on the jobs' records in the lake").add_argument(
+        "--port", type=int, default=18080, help="on 127.0.0.1 (18080)"
+    )
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")
     connections = add("connections", c.print_connections, "print AIRFLOW_CONN_… lines, secrets included, for Astro's .env", spec=False)

@@ -53,6 +53,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Applications:
     )
     monkeypatch.setattr(spark, "clients", lambda say: parts)
     monkeypatch.setattr(spark, "preflight", lambda *args: None)
+    monkeypatch.setattr(spark, "keep_folder", lambda *args: None)
     monkeypatch.setattr(spark, "SparkApplications", lambda *args: applications)
     monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
     return applications

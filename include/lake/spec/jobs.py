@@ -37,6 +37,7 @@ class Spark(Model):
     image_pull_secret: Name | None = None
     schedule: Cron | None = None
     output: S3aPath = "s3a://datalake/test-output/"
+    event_logs: S3aPath | None = None  # where batch jobs leave Spark's own record of them; None: nowhere
 
     @property
     def bucket(self) -> str:

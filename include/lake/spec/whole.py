@@ -59,12 +59,15 @@ class LakeSpec(Model):
             wrong.append(f"users: the secret {', '.join(sorted(twice))} would hold the key pairs of several; give each a secret of its own")
         if job and job.secret not in (None, self.kubernetes.secret.name):
             wrong.append(f"users: the key pair of {job.name} is in kubernetes.secret ({self.kubernetes.secret.name}); remove its secret {job.secret}")
-        wrong += self._streams(job)
+        wrong += self._places(job)
         if wrong:
             raise several(wrong)
         return self
 
-    def _streams(self, job: User | None) -> Iterator[str]:
+    def _places(self, job: User | None) -> Iterator[str]:
+        """What else the jobs write to, and what the stream reads."""
+        if self.spark.event_logs:
+            yield from self._place("spark.event_logs", self.spark.event_logs, job, "a job")
         topics = [t.name for t in self.kafka.topics] if self.kafka else []
         if twice := {n for n in topics if topics.count(n) > 1}:
             yield f"kafka.topics: {', '.join(sorted(twice))} declared twice; names must differ"
@@ -73,14 +76,16 @@ class LakeSpec(Model):
         if self.payments.topic not in topics:
             yield f"payments.topic: {self.payments.topic!r} is not declared under kafka.topics"
         for name in ("path", "checkpoint"):
-            place: str = getattr(self.payments, name)
-            _, _, bucket, prefix = place.split("/", 3)
-            if not place.endswith("/"):
-                yield f"payments.{name}: {place} does not end in /; write {place}/"
-            elif bucket not in [b.name for b in self.buckets]:
-                yield f"payments.{name}: its bucket {bucket!r} is not declared under buckets"
-            elif job and not job.rewrites(bucket, prefix):
-                yield f"payments.{name}: {job.name} may not write to {place}, and the stream writes as that user; give it the bucket and the role read-write"
+            yield from self._place(f"payments.{name}", getattr(self.payments, name), job, "the stream")
+
+    def _place(self, name: str, place: str, job: User | None, who: str) -> Iterator[str]:
+        _, _, bucket, prefix = place.split("/", 3)
+        if not place.endswith("/"):
+            yield f"{name}: {place} does not end in /; write {place}/"
+        elif bucket not in [b.name for b in self.buckets]:
+            yield f"{name}: its bucket {bucket!r} is not declared under buckets"
+        elif job and not job.rewrites(bucket, prefix):
+            yield f"{name}: {job.name} may not write to {place}, and {who} writes as that user; give it the bucket and the role read-write"
 
     def digest(self) -> str:
         """A short name of this very declaration: a run that started with one refuses to go on with another."""

@@ -13,7 +13,13 @@ def declared(buckets: list[dict[str, Any]], **more: Any) -> LakeSpec:
     shipped = yaml.safe_load(LAKE_FILE.read_text())
     output = {"name": "output", "versioning": False}
     users = [{"name": "spark-user", "buckets": ["output"]}]
-    document = {**shipped, "buckets": [*buckets, output], "users": users, "spark": {**shipped["spark"], "output": "s3a://output/x/"}, **more}
+    document = {
+        **shipped,
+        "buckets": [*buckets, output],
+        "users": users,
+        "spark": {**shipped["spark"], "output": "s3a://output/x/", "event_logs": None},
+        **more,
+    }
     return LakeSpec.model_validate(document)
 
 

@@ -30,8 +30,9 @@ ABSENT = object()
 
 
 def changed(path: str, value: Any, content: dict[str, Any] = SHIPPED) -> dict[str, Any]:
-    """A copy of the declaration with one value set, or left out (ABSENT): `buckets.0.name`."""
+    """A copy of the declaration with one value set, or left out (ABSENT): `buckets.0.name`. What a job needs is said once, of its output."""
     whole = copy.deepcopy(content)
+    whole["spark"].pop("event_logs", None)
     *way, last = [int(p) if p.isdigit() else p for p in path.split(".")]
     place: Any = whole
     for part in way:
@@ -171,6 +172,8 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         # References
         ("kubernetes.secret.user", "nobody", "kubernetes.secret.user: 'nobody' is not declared under users."),
         ("spark.output", "s3a://other/x", "spark.output: its bucket 'other' is not declared under buckets."),
+        ("spark.event_logs", "s3a://other/x/", "spark.event_logs: its bucket 'other' is not declared under buckets."),
+        ("spark.event_logs", "s3a://datalake/x", "spark.event_logs: s3a://datalake/x does not end in /; write s3a://datalake/x/."),
         ("users.0.role", "read-only", "spark.output: spark-user may not write to s3a://datalake/test-output/, and the job writes as that user; give it the bucket and the role read-write."),
         ("buckets", [{"name": "datalake"}, {"name": "datalake"}], "buckets: datalake declared twice; names must differ."),
     ],
