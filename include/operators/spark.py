@@ -64,7 +64,7 @@ class LakeSparkOperator(SparkKubernetesOperator):
         """Check, submit, follow. Raises AirflowFailException with the cause and what to do."""
         with lake_errors():
             parts = clients(self.log.info)
-            body = self.body(parts)
+            body = from_task(self.body(parts), context["ti"])
             preflight(parts.kubernetes, parts.minio, body, self._lake.spec.spark.bucket, self._lake.probe_prefix)
             if folder := self._lake.spec.spark.event_logs:
                 keep_folder(parts.kubernetes, parts.minio, self._lake.where, folder)
@@ -102,6 +102,13 @@ class LakeSparkOperator(SparkKubernetesOperator):
         if self._submitted:
             self.log.info("removing SparkApplication %s and its pods", self._submitted)
             self._applications(clients(self.log.info)).delete(self._submitted)
+
+
+def from_task(body: dict[str, Any], ti: Any) -> dict[str, Any]:
+    """The same SparkApplication with annotations that say which try of which task submitted it: the dashboard leads back to it by them."""
+    origin = {"homelake/dag-id": ti.dag_id, "homelake/run-id": ti.run_id, "homelake/task-id": ti.task_id, "homelake/try-number": str(ti.try_number)}
+    metadata = body["metadata"]
+    return {**body, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **origin}}}
 
 
 def job_name(ti: Any) -> str:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from include.connections import from_environment
 from include.lake.errors import LakeError, Unreachable
 from include.lake.lake import load_lake
+from include.lake.metrics.applications import origin as read_origin
+from include.lake.metrics.view import Origin
 from include.lake.s3a import PREFIX
-from include.lake.spark import Job, Phase, Standing, secret_references
+from include.lake.spark import Job, Phase, Standing, named, secret_references
 from include.operators import spark
 from include.operators.spark import LakeSparkOperator, job_name
 
@@ -82,6 +84,15 @@ def test_a_job_is_submitted_with_the_lakes_own_settings(cluster: Applications) -
     assert json.loads(files["states.json"]) == [{"resource": "a/b", "status": "ok"}]
     assert files["infra_status.py"].startswith('"""')
     assert result == {"application": name, "state": "COMPLETED"}
+
+
+def test_a_job_says_which_try_of_which_task_submitted_it(cluster: Applications) -> None:
+    operator().execute(context(3))
+    ((body, name, _),) = cluster.submitted
+    origin = {"homelake/dag-id": "lake_spark", "homelake/run-id": "manual__x", "homelake/task-id": "spark_job", "homelake/try-number": "3"}
+    assert named(body, name)["metadata"]["annotations"] == origin
+    assert body["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "homelake"
+    assert read_origin(origin) == Origin("lake_spark", "manual__x", "spark_job", 3), "as the dashboard reads them"
 
 
 def test_a_job_that_ended_well_is_cleared_away_and_one_that_did_not_is_kept(cluster: Applications) -> None:
