@@ -98,7 +98,7 @@ def test_many_listen_to_one_thread_and_who_goes_is_noticed(server: Server, token
     streams = [server.get("/api/live", mine) for _ in range(50)]  # more than Airflow's API server has threads
     until(lambda: len(server.feed) == 50)
     assert [t.name for t in threading.enumerate()].count("homelake-feed") == 1
-    assert threading.active_count() - before <= 40, "the threads that ask for the rights, and ours"
+    assert threading.active_count() - before < 45, "the threads that ask for the rights, and ours"
     assert server.site.sweeps.watching == 1
     began = time.monotonic()
     assert server.get("/api/snapshot", mine).read()
@@ -130,9 +130,10 @@ def test_a_collector_that_cannot_be_made_is_told_and_tried_again(server: Server,
 def test_the_server_ends_though_somebody_listens(airflow: Any, static: Path, token: Tokens) -> None:
     server = Server(Site(), static)
     server.site.sweeps.sweep(at=100)
-    server.get("/api/live", token("viewer", "viewer"))
+    stream = server.get("/api/live", token("viewer", "viewer"))
     until(lambda: len(server.feed) == 1)
     server.stop()
+    stream.close()
     assert server.site.sweeps.stopped == 1
 
 

@@ -1,6 +1,7 @@
 """The plugin in Airflow's own application, as its API server makes it; and what it costs every other process."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -87,8 +88,6 @@ print(json.dumps([sorted(p.name for p in plugins), errors, sorted(m for m in set
 
 
 def test_the_other_processes_of_airflow_load_nothing_for_it(tmp_path: Path) -> None:
-    import os
-
     environment = {**os.environ, **ENVIRONMENT, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True, check=True, timeout=120)
     names, errors, modules, took = json.loads(done.stdout.splitlines()[-1])
