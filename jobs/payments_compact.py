@@ -19,10 +19,9 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from payments_store import FORMAT, Store, Unfit, compacted_at, entry, explained, failed, session
+from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, session
 
 MIB = 1024 * 1024
-THREADS = 8
 TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures")}  # by query
 COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
 ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",)}
@@ -99,6 +98,11 @@ def orphans(log, listing, before):
     return found
 
 
+def folders_of(paths):
+    """The folders that files were written to as a whole. S3A keeps an empty object for each, which is of no use once the files are gone."""
+    return sorted({m[0] for p in paths if (m := re.match(r"[^/]+/(batch=[^/]+|compacted/[^/]+/date=[^/]+)(?=/)", p))})
+
+
 def date_of(path):
     """The partition that a file is in, as it is written there."""
     return re.search(r"/date=([^/]+)/", path)[1]
@@ -142,9 +146,9 @@ def compact(lake, merge, query, args, clock):
     """
     log, before = read_log(lake, query), clock() - int(args.grace_minutes * 60_000)
     gone = due(log, before)
-    lake.delete(gone)
+    lake.delete(gone, folders_of(gone))
     stray = orphans(log, [f for t in TABLES[query] for f in lake.listing(t)], before)
-    lake.delete(stray)
+    lake.delete(stray, folders_of(stray))
     left = [r for r in log.compacted.get("replaced", ()) if r["at"] >= before]
     chosen = log.entries[: max(0, len(log.entries) - args.keep)]
     if len(chosen) >= args.min_batches:

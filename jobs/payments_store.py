@@ -5,14 +5,16 @@ It stands beside each of them, and imports nothing but Spark.
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 FORMAT = 1  # of the log's entries
+THREADS = 8  # requests to the lake at once
 CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    "spark.hadoop.fs.s3a.performance.flags": "create,mkdir",
+    "spark.hadoop.fs.s3a.performance.flags": "create,delete,mkdir",
 }
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 REFUSED = {
@@ -146,8 +148,8 @@ class Store:
         finally:
             reader.close()
 
-    def delete(self, names):
-        """Remove files; those that are gone already are none's loss."""
+    def delete(self, names, folders=()):
+        """Remove files, then those of these folders that hold none. What is gone already is none's loss."""
         io = self._jvm.org.apache.hadoop.io.wrappedio.WrappedIO
         page = io.bulkDelete_pageSize(self._fs, self._root) if names else 1
         for start in range(0, len(names), page):
@@ -156,6 +158,13 @@ class Store:
                 paths.add(self._at(name))
             if left := io.bulkDelete_delete(self._fs, self._root, paths):
                 raise OSError(f"{len(left)} files were not removed, the first {left[0].getKey()}: {left[0].getValue()}")
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(self._remove_empty, folders))
+
+    def _remove_empty(self, folder):
+        # A flat listing: where versions are kept, MinIO shows a folder in a folder as long as it holds delete markers.
+        if not self.listing(folder):
+            self._fs.delete(self._at(folder), True)
 
 
 def _unless_missing(call):

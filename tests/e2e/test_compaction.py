@@ -142,7 +142,10 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
     assert view(site) == before
     log = StreamLog(lake_s3(site), site.path)
     named = {f for t, q in (("bronze", "bronze"), ("silver", "silver"), ("dead", "silver"), ("figures", "silver")) for f in log.read(q).files(t)}
-    assert {k for k in keys(site) if not k.startswith("_log/")} == named, "nothing else is left"
+    left = {k for k in keys(site) if not k.startswith("_log/")}
+    assert {k for k in left if not k.endswith("/")} == named, "nothing else is left"
+    # S3A keeps an empty object for a folder that was written to: of those that still hold something, and of no other.
+    assert {k for k in left if k.endswith("/") and not any(n.startswith(k) for n in named)} == set()
     assert len([k for k in keys(site, "_log/silver/") if "compacted" not in k]) == 1
     assert len([f for f in named if f.startswith("silver/compacted/")]) > 1, "more than the target is more than a file"
 
@@ -154,13 +157,13 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
 
 
 def test_of_two_at_once_one_commits(site: StreamSite) -> None:
-    mine = StreamSite(site.server, site.broker, "two")
-    mine.topic = "two"
-    simulate(mine, 9)
-    stream(mine)
-    before = view(mine)
-    both = [compaction(mine, "--min-batches=1", "--keep=1") for _ in range(2)]
+    if not site.entries("silver"):  # when it is run alone
+        simulate(site, 9)
+        stream(site)
+    before = view(site)
+    assert len(site.entries("silver")) > 1, "there is something to put together"
+    both = [compaction(site, "--min-batches=1", "--keep=1") for _ in range(2)]
     said = [p.communicate(timeout=300)[0] for p in both]
-    assert view(mine) == before, said
+    assert view(site) == before, said
     assert sorted(p.returncode for p in both) in ([0, 0], [0, 3]), said
     assert all("has committed meanwhile" in s for p, s in zip(both, said, strict=True) if p.returncode)

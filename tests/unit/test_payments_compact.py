@@ -13,7 +13,7 @@ import pytest
 from include.lake.stream_log import QueryLog
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "jobs"))
-from payments_compact import TABLES, Log, Overtaken, Unfit, compact, divided, orphans
+from payments_compact import TABLES, Log, Overtaken, Unfit, compact, divided, folders_of, orphans
 
 MINUTE = 60_000
 GRACE = 60 * MINUTE
@@ -68,7 +68,8 @@ class Memory:
     def rows(self, name: str) -> int:
         return len(self.data[name][0])
 
-    def delete(self, names: list[str]) -> None:
+    def delete(self, names: list[str], folders: list[str]) -> None:
+        assert folders == folders_of(names)
         for name in names:
             self._changing(lambda n=name: (self.texts.pop(n, None), self.data.pop(n, None)))  # type: ignore[misc,arg-type]
 
@@ -307,3 +308,9 @@ def test_as_many_files_as_the_target_asks_for() -> None:
     run(lake, target_mib=50 / 1024 / 1024)
     log = read(lake, "bronze")
     assert [len(lake.data[f][0]) for f in log.files("bronze")[:2]] == [5, 5]
+
+
+def test_folders_that_may_be_empty_now_are_those_that_were_written_as_a_whole() -> None:
+    batch, own = f"silver/batch={3:020d}-aaaaaaaa", f"dead/compacted/{9:020d}-bbbbbbbb"
+    paths = [f"{batch}/date=2026-05-01/x.parquet", f"{batch}/date=2026-05-02/x.parquet", f"{own}/date=2026-05-02/y.parquet", f"_log/silver/{3:020d}.json"]
+    assert folders_of(paths) == [f"{own}/date=2026-05-02", batch]
