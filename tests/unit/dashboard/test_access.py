@@ -1,8 +1,10 @@
 """Who gets what: nobody without Airflow's login, readers of lake_governance everything, and nobody may write."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,6 +116,15 @@ def test_a_browser_is_told_where_to_log_in(client: TestClient) -> None:
 def test_a_socket_is_refused(client: TestClient, token: Tokens) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/live", headers=bearer(token("admin", "admin"))):
         pass
+
+
+def test_others_get_the_figures_of_the_newest_sweep_and_of_the_lake(client: TestClient, token: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exposition(snapshot: Any, lake: Any) -> str:
+        return f"{snapshot.applications[0].name} {lake['name']}\n"
+
+    monkeypatch.setitem(sys.modules, "include.lake.metrics.exposition", SimpleNamespace(exposition=exposition))
+    answer = client.get("/metrics", headers=bearer(token("viewer", "viewer")))
+    assert (answer.text, answer.headers["Content-Type"]) == ("job-1 lake\n", "text/plain; version=0.0.4; charset=utf-8")
 
 
 # Logs

@@ -24,23 +24,18 @@ Tokens = Callable[[str, str | None], str]
 
 
 class Server:
-    """The application, served."""
+    """An application, served."""
 
-    def __init__(self, site: Site, static: Path) -> None:
-        self.site, self.app = site, create_app(site, static)
+    def __init__(self, app: Any, feed: Feed, site: Site | None = None) -> None:
+        self.feed, self.site = feed, site or Site()
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=lambda: self._server.run([self._socket]), daemon=True)
         self._thread.start()
 
-    @property
-    def feed(self) -> Feed:
-        feed: Feed = self.app.state.feed
-        return feed
-
-    def get(self, path: str, token: str) -> HTTPResponse:
+    def get(self, path: str, token: str, **headers: str) -> HTTPResponse:
         connection = HTTPConnection("127.0.0.1", self._socket.getsockname()[1], timeout=10)
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}", **headers})
         return connection.getresponse()
 
     def stop(self) -> None:
@@ -49,9 +44,16 @@ class Server:
         assert not self._thread.is_alive()
 
 
+def ours(static: Path) -> Server:
+    """The page's application alone, behind its guard."""
+    site = Site()
+    app = create_app(site, static)
+    return Server(app, app.state.feed, site)
+
+
 @pytest.fixture
 def server(airflow: Any, static: Path) -> Iterator[Server]:
-    server = Server(Site(), static)
+    server = ours(static)
     yield server
     server.stop()
 
@@ -128,7 +130,7 @@ def test_a_collector_that_cannot_be_made_is_told_and_tried_again(server: Server,
 
 
 def test_the_server_ends_though_somebody_listens(airflow: Any, static: Path, token: Tokens) -> None:
-    server = Server(Site(), static)
+    server = ours(static)
     server.site.sweeps.sweep(at=100)
     stream = server.get("/api/live", token("viewer", "viewer"))
     until(lambda: len(server.feed) == 1)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 
 from include.settings import ROOT
 from tests.unit.dashboard.conftest import ENVIRONMENT
+from tests.unit.dashboard.test_live import Server, events, until
 
 Tokens = Callable[[str, str | None], str]
 
@@ -67,6 +69,19 @@ def test_airflow_shows_its_pages_where_they_belong(whole: TestClient, token: Tok
     }
     assert [a["url_prefix"] for a in plugin["fastapi_apps"]] == ["/homelake"]
     assert len({v["url_route"] for v in plugin["external_views"]}) == len(views)
+
+
+def test_events_come_through_airflows_own_middlewares_and_who_goes_is_noticed(whole: TestClient, token: Tokens) -> None:
+    airflows: Any = whole.app
+    feed = next(r.app.state.feed for r in airflows.routes if getattr(r, "path", "") == "/homelake")
+    server = Server(airflows, feed)
+    stream = server.get("/homelake/api/live", token("viewer", "viewer"), **{"Accept-Encoding": "gzip"})
+    assert stream.getheader("Content-Encoding") is None, "a compressed stream would come in blocks"
+    assert {name for name, _ in islice(events(stream), 2)} == {"snapshot", "lake"}
+    assert len(feed) == 1
+    stream.close()
+    until(lambda: len(feed) == 0)
+    server.stop()
 
 
 def test_airflow_knows_these_placeholders() -> None:
