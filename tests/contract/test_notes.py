@@ -41,7 +41,7 @@ class Real:
         return self.root(f"stat -c %a /var/lib/homelake/{NAME} /var/lib/homelake | grep -v '00$' || true") != ""
 
     def half_write(self) -> None:
-        self.root(f"mkdir -p /var/lib/homelake; echo half >/var/lib/homelake/.{NAME}.new")
+        self.root(f"mkdir -p -m 700 /var/lib/homelake; echo half >/var/lib/homelake/.{NAME}.new")
 
 
 Rig = Fake | Real
