@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from include.adapters.clients import Clients
 from include.adapters.preflight import preflight
@@ -19,6 +22,7 @@ from include.lake.errors import LakeError
 from include.lake.s3a import PREFIX, s3a_profile
 from include.lake.spark import Job, Where, application
 from include.settings import airflow_environment, site_facts
+from tests.conftest import ROOT
 from tests.e2e.conftest import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -61,6 +65,28 @@ def test_it_runs_again_and_again_in_both_modes(converged: Site) -> None:
     after = _parquet(converged, "test-output/")
     assert len(after) == 1
     assert not after & appended
+
+
+def test_the_history_server_shows_the_jobs_that_ended(converged: Site) -> None:
+    """For as long as the command runs; then nothing of it is left."""
+    command = [str(ROOT / "lake"), "history", "--port", "0", "--json"]
+    process = subprocess.Popen(command, cwd=ROOT, env=converged.lab.environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        url = json.loads(process.stdout.readline())["url"]
+        deadline, shown_jobs = time.monotonic() + 60, []
+        while not shown_jobs and time.monotonic() < deadline:
+            shown_jobs = requests.get(f"{url}/api/v1/applications", timeout=60).json()
+            time.sleep(1)
+        assert shown_jobs, "no job is listed"
+        assert shown_jobs[0]["attempts"][0]["completed"]
+        stages = requests.get(f"{url}/api/v1/applications/{shown_jobs[0]['id']}/stages", timeout=60).json()
+        assert sum(s["outputRecords"] for s in stages) > 0
+        assert "<title>History Server</title>" in requests.get(url, timeout=60).text
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert "spark-history" not in converged.kubectl("-n", "spark-jobs", "get", "pods", "--field-selector=status.phase=Running", "-o", "name")
 
 
 def test_deferrable_gives_the_same(converged: Site) -> None:
