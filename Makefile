@@ -6,7 +6,7 @@ PYTHON := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long check unit format packages venv bench clean
+.PHONY: help demo test test-long check unit format ui packages venv bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s'|'
@@ -32,6 +32,9 @@ unit: venv ## Run the unit tests: seconds, no lab
 format: venv ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+ui: ## Build the dashboard's page into plugins/static (needs Node)
+	cd ui && npm ci --no-audit --no-fund && npm test && npm run build
 
 bench: venv ## Run the benchmarks and print their tables
 	$(PYTHON) -m bench
