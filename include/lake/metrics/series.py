@@ -2,7 +2,7 @@
 
 from array import array
 from dataclasses import fields
-from math import isnan, nan
+from math import ceil, isnan, log2, nan
 from typing import Self
 
 from include.lake.metrics.view import Figures
@@ -15,7 +15,7 @@ LEAST = 8  # fewer cannot be thinned
 class Series:
     """Figures of one pod, or of an application, by their moment. A moment that is not after the last one is no new point.
 
-    When it is full, its latest quarter stays as it is, and the rest becomes two thirds as many points or fewer, spread evenly over time:
+    When it is full, its latest quarter stays as it is, and of the rest one point stays in each stretch of time, two thirds of them or fewer:
     always points that were seen, never means. The first point and the last are always kept.
     """
 
@@ -47,7 +47,8 @@ class Series:
     def _thin(self) -> None:
         at, count = self._columns[0], len(self)
         old = count - count // 4
-        width = (at[old] - at[0]) / (count // 2)
+        # Widths are powers of two, so that a later, coarser grid has its lines where this one has some, and what was kept as a beat stays one.
+        width = 2.0 ** ceil(log2((at[old] - at[0]) / (count // 2)))
         kept, bucket = [], -1
         for i in range(old):
             if (now := int((at[i] - at[0]) / width)) != bucket:

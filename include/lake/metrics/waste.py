@@ -4,7 +4,8 @@
 - Used: of CPU the kubelet's counter, which holds what was used before Homelake looked; of memory the working set over time (trapezoids
   between the kubelet's samples; before the first sample, its own height). Both end at the latest sample: up to 10 s at a pod's end are not seen.
 - Enough: for CPU the 95th percentile of a role's samples × 1.2, rounded up to 0.1 core; for memory the role's peak × 1.15, rounded up to 64 MiB.
-  CPU may be short for a moment, memory may not: hence a percentile of one and the peak of the other.
+  CPU may be short for a moment, memory may not: hence a percentile of one and the peak of the other. What happens between two samples is not
+  seen; the margins are for that.
 
 All sums only grow, whatever pods come and go.
 """
