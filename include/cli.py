@@ -165,6 +165,15 @@ def _parser() -> argparse.ArgumentParser:
     add("history", history, "Spark's history server on the jobs' records in the lake").add_argument(
         "--port", type=int, default=18080, help="on 127.0.0.1 (18080)"
     )
+    from include.commands.exporter import exporter
+    from include.commands.top import top
+
+    live = add("top", top, "what Spark jobs use, live in the terminal")
+    live.add_argument("--once", action="store_true", help="print one table and end")
+    scraped = add("exporter", exporter, "the same figures for a Prometheus, without Airflow")
+    scraped.add_argument("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9109", help="where to serve /metrics (127.0.0.1:9109)")
+    for command in (live, scraped):
+        command.add_argument("--all-namespaces", action="store_true", help="of the whole cluster, not of the declared namespace alone")
     doctor = add("doctor", c.doctor, "look at a real site before a bootstrap: connections, privileges, cluster")
     doctor.add_argument("--probe-pod", action="store_true", help="start one short-lived pod, to see whether pods reach MinIO")
     connections = add("connections", c.print_connections, "print AIRFLOW_CONN_… lines, secrets included, for Astro's .env", spec=False)

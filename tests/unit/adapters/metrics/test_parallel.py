@@ -1,5 +1,6 @@
 """Questions at once, with a time limit for all."""
 
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -46,7 +47,7 @@ def test_who_fails_is_left_alone_for_longer_and_longer_and_its_error_stands() ->
     for second in range(300):
         now[0] = float(second)
         assert str(ask(pool, a=fails)["a"].error) == "Unable to read it: it is away."
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
     assert gaps == [FIRST_REST, 8, 16, 32, LONGEST_REST, LONGEST_REST, LONGEST_REST]
 
 

@@ -215,7 +215,7 @@ def test_warnings_are_ten_at_most_and_outlive_the_api_server() -> None:
         return EventFact("jobs", subject, T0 + i, "Unhealthy", f"message {i}")
 
     memory = Fold()
-    events = tuple(warning(i) for i in range(15)) + (warning(99, "somebody-else"), replace(warning(98), namespace="elsewhere"))
+    events = (*tuple(warning(i) for i in range(15)), warning(99, "somebody-else"), replace(warning(98), namespace="elsewhere"))
     job = one(memory.fold(sweep(T0 + 20, pod("1"), events=events), interval=2))
     assert [e.message for e in job.events] == [f"message {i}" for i in range(14, 4, -1)]
     later = one(memory.fold(sweep(T0 + 22, pod("1"), events=(replace(warning(14), at=T0 + 21),)), interval=2))

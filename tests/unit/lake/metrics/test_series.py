@@ -1,5 +1,6 @@
 """The bounded course of figures."""
 
+import itertools
 import json
 from dataclasses import fields
 
@@ -58,6 +59,6 @@ def test_after_long_the_whole_is_evenly_covered_and_the_latest_in_full(hours: in
         series.append(Figures(at))
     kept = [t for t in series.column("at") if t is not None]
     assert (kept[0], kept[-1]) == (0, last)
-    gaps = [b - a for a, b in zip(kept, kept[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(kept)]
     assert max(gaps) <= last / series.capacity * 8, "no part of the job is missing"
     assert gaps[-100:] == [10] * 100, "the last quarter of an hour is as it was sampled"

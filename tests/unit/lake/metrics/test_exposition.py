@@ -1,0 +1,102 @@
+"""What a Prometheus is told: conventions, no zero for what is not known, and fast enough for a large cluster."""
+
+import re
+import time
+from dataclasses import replace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from include.lake.metrics.exposition import exposition, families
+from include.lake.metrics.fold import Fold
+from include.lake.metrics.view import Snapshot
+from tests.conftest import ROOT
+from tests.unit.lake.metrics.made import recorded_sweep
+
+LAKE = {
+    "name": "homelake", "checked": 1_777_626_000.0, "run": None, "problems": [], "keys": [],
+    "resources": [{"id": "bucket/datalake", "status": "changes", "changes": [], "error": None}, {"id": "mount/mnt/minio_data", "status": "ok", "changes": [], "error": None}],
+    "levels": [{"name": "bucket datalake", "used": 90, "limit": 100, "share": 0.9, "mark": "warn", "per_day": 2.5, "full": None, "note": ""},
+               {"name": "inodes", "used": 5, "limit": 1000, "share": 0.005, "mark": "ok", "per_day": None, "full": None, "note": "no history yet"}],
+    "buckets": [{"name": "datalake", "objects": 7, "bytes": 90, "noncurrent": 2, "noncurrent_bytes": 10, "delete_markers": 1}],
+}  # fmt: skip
+
+
+def snapshot() -> Snapshot:
+    """Of the two recorded sweeps."""
+    fold = Fold()
+    fold.fold(recorded_sweep(1), interval=2)
+    return fold.fold(recorded_sweep(2), interval=2)
+
+
+def samples(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def test_the_figures_of_a_pod_are_those_of_the_snapshot() -> None:
+    shot = snapshot()
+    found = samples(exposition(shot, None))
+    stream = next(a for a in shot.applications if a.stream)
+    assert stream.pods
+    for pod in stream.pods:
+        assert pod.now
+        labels = tuple(sorted({"namespace": stream.namespace, "application": stream.name, "pod": pod.name, "role": pod.role}.items()))
+        assert found["homelake_spark_pod_memory_working_set_bytes"][labels] == pod.now.memory
+        assert found["homelake_spark_pod_cpu_cores"][labels] == pod.now.cpu
+        assert found["homelake_spark_pod_memory_limit_bytes"][labels] == pod.bounds.memory_limit
+        assert found["homelake_spark_pod_sample_timestamp_seconds"][labels] == pod.now.at
+    phases = {dict(labels)["phase"]: v for labels, v in found["homelake_spark_application_phase"].items() if dict(labels)["application"] == stream.name}
+    assert (phases["running"], sum(phases.values())) == (1, 1)
+    assert {dict(labels)["query"] for labels in found["homelake_stream_processed_rows_per_second"]} == {"bronze", "silver"}
+
+
+def test_what_is_not_known_is_no_zero() -> None:
+    shot = snapshot()
+    blind = replace(shot, applications=tuple(replace(a, pods=tuple(replace(p, now=None) for p in a.pods), queries=()) for a in shot.applications))
+    found = samples(exposition(blind, None))
+    assert "homelake_spark_pod_cpu_cores" not in found
+    assert "homelake_stream_input_rows_per_second" not in found
+    assert exposition(None, None) == ""
+
+
+def test_the_lake_is_told_as_its_view_has_it() -> None:
+    found = samples(exposition(None, LAKE))
+    drifted = {dict(labels)["resource"] for labels, v in found["homelake_lake_resource_status"].items() if v and dict(labels)["status"] == "changes"}
+    assert drifted == {"bucket/datalake"}
+    (used,) = found["homelake_lake_used_bytes"].values()
+    assert used == 90
+    (inodes,) = found["homelake_lake_limit_inodes"].values()
+    assert inodes == 1000
+    assert "homelake_lake_growth_inodes_per_day" not in found
+
+
+def test_names_keep_to_the_conventions_and_stand_in_the_docs() -> None:
+    documented = set(re.findall(r"^\| `(homelake_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE))
+    told = set()
+    for family in families(snapshot(), LAKE):
+        assert re.fullmatch(r"homelake(_[a-z]+)+", family.name)
+        assert family.documentation.endswith(".")
+        assert family.type in ("gauge", "counter")
+        told.add(family.name + ("_total" if family.type == "counter" else ""))
+    assert told <= documented, told - documented
+
+
+def test_labels_are_escaped() -> None:
+    shot = snapshot()
+    odd = replace(shot.applications[0], name='a"b\\c\nd')
+    (labels, *_) = samples(exposition(replace(shot, applications=(odd,)), None))["homelake_spark_application_phase"]
+    assert dict(labels)["application"] == 'a"b\\c\nd'
+
+
+def test_two_hundred_applications_of_twenty_executors_are_told_soon() -> None:
+    shot = snapshot()
+    stream = next(a for a in shot.applications if a.stream)
+    pods = tuple(replace(stream.pods[-1], name=f"e{n}", executor=str(n)) for n in range(21))
+    large = replace(shot, applications=tuple(replace(stream, name=f"job-{n}", pods=pods) for n in range(200)))
+    began = time.process_time()
+    text = exposition(large, LAKE)
+    assert text.count("homelake_spark_pod_cpu_cores{") == 4200
+    assert time.process_time() - began < 3.0
