@@ -7,6 +7,7 @@ would fail the job is looked at before it is submitted. A cleared task submits a
 import hashlib
 import json
 import re
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,10 @@ from kubernetes.client import CustomObjectsApi
 
 from include.adapters.clients import Clients
 from include.adapters.history import keep_folder
+from include.adapters.metrics.collector import Collector
+from include.adapters.metrics.past import Past
+from include.adapters.metrics.record import EVERY, recorded
+from include.adapters.metrics.sources import Sources
 from include.adapters.preflight import preflight
 from include.adapters.spark import SparkApplications
 from include.lake.errors import LakeError
@@ -83,13 +88,20 @@ class LakeSparkOperator(SparkKubernetesOperator):
             return self._end(self._applications(clients(self.log.info)), self._submitted)
 
     def _end(self, applications: SparkApplications, name: str) -> dict[str, str]:
-        end = applications.wait(name)
+        with self._recorded(name):
+            end = applications.wait(name)
         if self.delete_on_termination:
             applications.delete(name, wait=0)
         return {"application": name, "state": end.state}
 
     def _applications(self, parts: Clients) -> SparkApplications:
         return SparkApplications(parts.kubernetes, self.namespace, self.log.info)
+
+    def _recorded(self, name: str) -> AbstractContextManager[None]:
+        """Deferred, a task sees no more than the end: then only that is kept."""
+        parts, spec = clients(self.log.info), self._lake.spec.spark
+        looking = Collector(Sources(parts.kubernetes, (self.namespace,), only=name), watched=EVERY, unwatched=EVERY)
+        return recorded(looking, lambda: Past(parts.connections("lake_s3"), spec.bucket, self._lake.probe_prefix), self.namespace, name, self.log.info)
 
     def _files(self) -> dict[str, str]:
         paths = [ROOT / "jobs" / name for name in (self._job.main, *self._job.modules)]

@@ -18,7 +18,7 @@ from include.lake.errors import LakeError
 from include.lake.metrics import parse
 from include.lake.metrics.fold import Sweep
 from include.lake.metrics.samples import ApplicationFact, DriverFacts, EventFact, PodFact, PodUse
-from include.lake.spark import GROUP, PLURAL, VERSION
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION
 
 LIMIT = 1.0  # seconds that a sweep waits for kubelets and drivers together; what is late is heard in the next
 NODE_SECONDS = 10.0  # of one request to a kubelet
@@ -32,10 +32,17 @@ _Pod = tuple[PodFact, str]  # with Spark's own id of its application
 
 
 class Sources:
-    """Asks once when told to. A source that fails is a problem of the sweep, never an exception. Without namespaces: those of the whole cluster."""
+    """Asks once when told to. A source that fails is a problem of the sweep, never an exception.
 
-    def __init__(self, kubernetes: Kubernetes, namespaces: tuple[str, ...], *, limit: float = LIMIT, clock: Callable[[], float] = time.time) -> None:
+    Without namespaces: those of the whole cluster. `only`: of this application, and of nothing else.
+    """
+
+    def __init__(
+        self, kubernetes: Kubernetes, namespaces: tuple[str, ...], *, only: str = "", limit: float = LIMIT, clock: Callable[[], float] = time.time
+    ) -> None:
         self._namespaces, self._limit, self._clock = tuple(namespaces), limit, clock
+        self._which: Query = (("fieldSelector", f"metadata.name={only}"),) if only else ()
+        self._pods_of: Query = (("labelSelector", f"{parse.ROLE},{APP_LABEL}={only}" if only else parse.ROLE),)
         self._requests = Requests(kubernetes)
         self._drivers = Drivers(self._requests)
         self._drivers_asked: Parallel[Driver, DriverFacts] = Parallel(DRIVERS_AT_ONCE)
@@ -54,8 +61,8 @@ class Sources:
     def gather(self) -> Sweep:
         """Ask every source once."""
         at, began, calls, problems = self._clock(), time.monotonic(), self.calls, list[str]()
-        applications = self._list("SparkApplications", f"/apis/{GROUP}/{VERSION}", PLURAL, (), parse.application, problems)
-        pods = self._list("Spark's pods", "/api/v1", "pods", (("labelSelector", parse.ROLE),), _pod, problems)
+        applications = self._list("SparkApplications", f"/apis/{GROUP}/{VERSION}", PLURAL, self._which, parse.application, problems)
+        pods = self._list("Spark's pods", "/api/v1", "pods", self._pods_of, _pod, problems)
         self._applications = self._applications if applications is None else applications
         self._pods = self._pods if pods is None else pods
         events = self._warnings(at, problems)

@@ -1,0 +1,69 @@
+"""What a job used goes to the lake when it ends, well or not, and nothing of that fails the job."""
+
+from typing import Any
+
+import pytest
+
+from include.adapters.metrics.collector import Collector
+from include.adapters.metrics.record import recorded
+from include.lake.errors import Unreachable
+from include.lake.metrics.fold import Sweep
+from tests.unit.lake.metrics.made import recorded_sweep
+
+NAME, NAMESPACE = "payments-stream", "spark-jobs"
+
+
+class Recording:
+    """The recorded sweeps: the first while the job runs, the second at its end."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def gather(self) -> Sweep:
+        self.asked += 1
+        return recorded_sweep(min(self.asked, 2))
+
+    def log(self, namespace: str, pod: str, lines: int) -> str:
+        return ""
+
+
+class Kept:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.written = error, list[tuple[Any, Any]]()
+
+    def write(self, application: Any, series: Any) -> str:
+        if self.error:
+            raise self.error
+        self.written.append((application, series))
+        return "_homelake/jobs/x.parquet"
+
+
+def run(kept: Kept, fails: bool = False) -> tuple[Recording, list[str]]:
+    source, said = Recording(), list[str]()
+    collector = Collector(source, watched=60, unwatched=60)
+    with recorded(collector, lambda: kept, NAMESPACE, NAME, said.append):  # type: ignore[arg-type,return-value]
+        collector.wait(0, 10)
+        if fails:
+            raise RuntimeError("the job failed")
+    return source, said
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_is_kept_with_its_course(fails: bool) -> None:
+    kept = Kept()
+    if fails:
+        with pytest.raises(RuntimeError, match="the job failed"):
+            run(kept, fails=True)
+    else:
+        source, said = run(kept)
+        assert source.asked == 2, "once while it ran, once at its end"
+        assert said == ["what it used is kept in the lake: _homelake/jobs/x.parquet"]
+    ((application, series),) = kept.written
+    assert application.name == NAME
+    assert len(series["total"]["at"]) == 2
+    assert {p.name for p in application.pods} < set(series)
+
+
+def test_a_lake_out_of_reach_fails_no_job() -> None:
+    _, said = run(Kept(Unreachable("S3", "connection refused", "Check it")))
+    assert said == ["what it used is not kept: Unable to reach S3: connection refused. Check it."]
