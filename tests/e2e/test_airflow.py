@@ -1,144 +1,30 @@
 """Airflow as people use it: standalone, in a real browser, with its scheduler. HOMELAKE_SCREENSHOTS names a folder that keeps the pictures."""
 
-import os
-import signal
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-import yaml
 
-from tests.conftest import ROOT
+from tests.e2e.airflow_server import Airflow, chromium, picture, standalone, until
 from tests.e2e.conftest import Site
 from tests.e2e.test_bootstrap import held_by_airflow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync"]  # fmt: skip
-
-
-class Airflow:
-    """A running Airflow: its address, and its REST API."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder, self.home = url, folder, folder / "home"
-        self.session = requests.Session()
-
-    def schedule(self, cron: str | None) -> None:
-        """Declare the Spark job's schedule, and wait until Airflow has read it."""
-        content = yaml.safe_load(Path("include/lake.yaml").read_text())
-        content["spark"]["schedule"] = cron
-        (self.folder / "lake.yaml").write_text(yaml.safe_dump(content))
-        if "Authorization" in self.session.headers:
-            until(lambda: self.call("GET", "/dags/lake_spark")["timetable_summary"] in (cron, None), 120, "new schedule")
-
-    def login(self) -> None:
-        """Take a token: everybody on this machine is an administrator."""
-        token = self.session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
-        self.session.headers["Authorization"] = f"Bearer {token}"
-
-    def call(self, method: str, path: str, **body: Any) -> Any:
-        """One call of the REST API."""
-        answer = self.session.request(method, f"{self.url}/api/v2{path}", json=body or None, timeout=60)
-        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
-        return answer.json() if answer.content else None
-
-    def trigger(self, dag: str, **conf: Any) -> str:
-        """Start a run; its id."""
-        return str(self.call("POST", f"/dags/{dag}/dagRuns", logical_date=None, conf=conf)["dag_run_id"])
-
-    def runs(self, dag: str, **only: str) -> list[str]:
-        """The ids of its runs, the newest first."""
-        wanted = "&".join(["order_by=-run_after", *(f"{k}={v}" for k, v in only.items())])
-        return [str(r["dag_run_id"]) for r in self.call("GET", f"/dags/{dag}/dagRuns?{wanted}")["dag_runs"]]
-
-    def tasks(self, dag: str, run: str) -> dict[str, str]:
-        """The state of each task of a run."""
-        found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
-        return {t["task_id"]: t["state"] for t in found}
-
-    def finished(self, dag: str, run: str, seconds: float = 420) -> str:
-        """The run's state once it is over."""
-
-        def look() -> str:
-            state = str(self.call("GET", f"/dags/{dag}/dagRuns/{run}")["state"])
-            return state if state in ("success", "failed") else ""
-
-        return until(look, seconds, f"the end of {dag} {run}")
-
-
-def until(look: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Look until there is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"no {what} within {seconds:.0f} s"
-        time.sleep(0.5)
-    return found
 
 
 @pytest.fixture(scope="module")
 def airflow(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """`./lake airflow standalone` on the lab, with the Spark job declared for every minute."""
-    folder = tmp_path_factory.mktemp("airflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Airflow(f"http://127.0.0.1:{port}", folder)
-    running.schedule("* * * * *")
-    own = {
-        "AIRFLOW_HOME": str(folder / "home"),
-        "HOMELAKE_FILE": str(folder / "lake.yaml"),
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
-    }
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen([str(ROOT / "lake"), "airflow", "standalone"], env=converged.lab.environment(own), cwd=ROOT,
-                                   stdout=log, stderr=log, start_new_session=True)  # fmt: skip
-
-    try:
-
-        def answers() -> bool:
-            assert process.poll() is None, (folder / "log").read_text()[-3000:]
-            try:
-                health = running.session.get(f"{running.url}/api/v2/monitor/health", timeout=5).json()
-            except (requests.RequestException, ValueError):
-                return False
-            return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
-
-        until(answers, 180, "healthy Airflow")
-        running.login()
-        until(lambda: {"lake_bootstrap", "lake_spark"} <= {d["dag_id"] for d in running.call("GET", "/dags")["dags"]}, 90, "DAGs")
+    with standalone(converged, tmp_path_factory.mktemp("airflow"), "* * * * *") as running:
         yield running
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
 
 
 @pytest.fixture(scope="module")
 def page(airflow: Airflow) -> Iterator[Any]:
     """Chromium on Airflow's pages."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+    with chromium() as browser:
         yield browser.new_page(viewport={"width": 1440, "height": 900}, base_url=airflow.url)
-        browser.close()
-
-
-def picture(page: Any, name: str) -> None:
-    """Keep a screenshot, where somebody wants it."""
-    if folder := os.environ.get("HOMELAKE_SCREENSHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
 def test_bootstrap_from_the_form(airflow: Airflow, page: Any) -> None:
