@@ -25,7 +25,8 @@ const clock = (at: number, seconds: boolean): string =>
   new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}) });
 const DASHES: Partial<Record<Line["colour"], number[]>> = { limit: [6, 4], request: [2, 3] };
 
-export function Chart({ title, at, lines, say, theme, height = 150, relative, binary }: ChartProps) {
+export function Chart({ title, at, lines: given, say, theme, height = 150, relative, binary }: ChartProps) {
+  const lines = given.filter((l) => (l.colour !== "limit" && l.colour !== "request") || l.values.some((v) => v != null)); // no limit, no line
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const shape = lines.map((l) => l.label).join("|");
@@ -59,7 +60,7 @@ export function Chart({ title, at, lines, say, theme, height = 150, relative, bi
     };
   }, [theme, shape, height, relative]);
 
-  useEffect(() => plot.current?.setData(data), [at, lines]);
+  useEffect(() => plot.current?.setData(data), [at, given]);
 
   const drawn = lines.filter((l) => l.colour !== "limit" && l.colour !== "request");
   return (
