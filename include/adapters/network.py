@@ -11,4 +11,6 @@ def network_cause(error: BaseException) -> str:
     if match := re.search(r"certificate verify failed: ([^('\"]+)", text):
         return f"its certificate is not trusted: {match[1].strip()}"
     known = next((k for k in _KNOWN if k in text), None)
+    if known is None and re.search(r"ProtocolError|Remote end closed|IncompleteRead|RemoteDisconnected", text):
+        return "the connection broke off"
     return known.lower() if known else (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -86,7 +86,7 @@ def test_the_history_server_shows_the_jobs_that_ended(converged: Site) -> None:
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    assert "spark-history" not in converged.kubectl("-n", "spark-jobs", "get", "pods", "--field-selector=status.phase=Running", "-o", "name")
+    converged.kubectl("-n", "spark-jobs", "wait", "--for=delete", "pod/spark-history", "--timeout=30s")
 
 
 def test_deferrable_gives_the_same(converged: Site) -> None:

@@ -73,7 +73,8 @@ export function JobView({ snapshot, namespace, name, now, theme }: { snapshot: S
       {app.error && <Notice tone="bad">{app.error}</Notice>}
       {app.churn.out_of_memory > 0 && (
         <Notice tone="bad">
-          {app.churn.out_of_memory} {app.churn.out_of_memory === 1 ? "pod was" : "pods were"} killed for want of memory. Give it more: {enough(app).join("; ") || "raise its memory"}.
+          {app.churn.out_of_memory} {app.churn.out_of_memory === 1 ? "pod was" : "pods were"} killed for want of memory, at {app.churn.out_of_memory === 1 ? "its" : "their"} limit.
+          Raise the job's memory, or give it smaller partitions.
         </Notice>
       )}
       {app.problem && <Notice>{app.problem}</Notice>}
@@ -88,7 +89,9 @@ export function JobView({ snapshot, namespace, name, now, theme }: { snapshot: S
       <section aria-labelledby="waste">
         <h2 id="waste">What did it waste?</h2>
         <p>{wasted(app)}</p>
-        {enough(app).length > 0 && <p>This request would have been enough, a pod: {enough(app).join("; ")}.</p>}
+        {enough(app).length > 0 && <p>
+            {app.churn.out_of_memory > 0 ? "Try this request, a pod" : "This request would have been enough, a pod"}: {enough(app).join("; ")}.
+          </p>}
       </section>
       {app.stages.length > 0 && <Stages app={app} />}
       <Pods app={app} series={series} theme={theme} now={now} />

@@ -27,6 +27,7 @@ KEPT_SECONDS = 30.0  # that a driver's last answer stands for one that is late
 DRIVERS_AT_ONCE, NODES_AT_ONCE = 6, 3  # together fewer than the connections that Kubernetes' client keeps, ten on two cores
 MOST_PROBLEMS = 3  # of nodes that are told one by one
 LOG_BYTES = 2**20
+AWAY = "Unable to reach Kubernetes"
 F = TypeVar("F")
 _Pod = tuple[PodFact, str]  # with Spark's own id of its application
 
@@ -66,7 +67,9 @@ class Sources:
         self._applications = self._applications if applications is None else applications
         self._pods = self._pods if pods is None else pods
         events = self._warnings(at, problems)
+        away = problems[-1:] if applications is None and pods is None and all(p.startswith(AWAY) for p in problems) else None
         uses, drivers = self._behind(problems)
+        problems = away or problems  # who cannot be reached at all cannot lead to kubelets either: said once is enough
         facts = None if pods is None else tuple(fact for fact, _ in pods)
         return Sweep(at, time.monotonic() - began, self.calls - calls, applications, facts, uses, drivers, events, tuple(problems))
 

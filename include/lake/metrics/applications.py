@@ -92,6 +92,7 @@ class ApplicationTrack:
         for pod in self.pods.values():
             if not pod.oom and out_of_memory(pod.fact):
                 pod.oom = True
+                self._meter.killed_at(pod.fact.role, pod.fact.memory_limit)
                 self._churn.out_of_memory += 1
             if pod.fact.role != "executor":
                 continue

@@ -5,7 +5,7 @@
   between the kubelet's samples; before the first sample, its own height). Both end at the latest sample: up to 10 s at a pod's end are not seen.
 - Enough: for CPU the 95th percentile of a role's samples × 1.2, rounded up to 0.1 core; for memory the role's peak × 1.15, rounded up to 64 MiB.
   CPU may be short for a moment, memory may not: hence a percentile of one and the peak of the other. What happens between two samples is not
-  seen; the margins are for that.
+  seen; the margins are for that. Where a pod was killed for want of memory it is at least one and a half times its limit: a guess, to be tried.
 
 All sums only grow, whatever pods come and go.
 """
@@ -18,6 +18,7 @@ from include.lake.metrics.view import Waste
 
 PERCENTILE, CPU_MARGIN, CPU_STEP = 0.95, 1.2, 0.1
 MEMORY_MARGIN, MEMORY_STEP = 1.15, 64 * 2**20
+KILLED_MARGIN = 1.5  # of the limit at which a pod was killed: how much more it wanted, nobody knows
 BIN = 0.01  # cores: the exactness of the percentile
 
 
@@ -40,6 +41,7 @@ class Meter:
         self._byte_seconds = [0.0, 0.0]
         self._cpu: dict[str, dict[int, int]] = {}  # by role: how many samples in each bin
         self._memory: dict[str, float] = {}
+        self._killed: dict[str, float] = {}  # by role: the largest limit at which a pod was killed
         self._peak_cpu: float | None = None
 
     def ran(self, pod: PodFact, until: float) -> None:
@@ -79,6 +81,10 @@ class Meter:
             bins[which] = bins.get(which, 0) + 1
             self._peak_cpu = max(self._peak_cpu or 0, use.cpu)
 
+    def killed_at(self, role: str, limit: float | None) -> None:
+        """A pod of the role was killed for want of memory: it needed more than its limit, whatever was sampled before."""
+        self._killed[role] = max(self._killed.get(role, 0), limit or 0)
+
     def forget(self, uid: str) -> None:
         """The pod is gone for good: its sums stay, and no more of it."""
         self._pods.pop(uid, None)
@@ -93,8 +99,11 @@ class Meter:
             peak_cpu=self._peak_cpu,
             peak_memory=max(self._memory.values(), default=None),
             enough_cpu={role: enough_cpu(bins) for role, bins in sorted(self._cpu.items())},
-            enough_memory={role: enough_memory(peak) for role, peak in sorted(self._memory.items())},
+            enough_memory={role: self._enough_memory(role) for role in sorted({*self._memory, *self._killed})},
         )
+
+    def _enough_memory(self, role: str) -> float:
+        return max(enough_memory(self._memory.get(role, 0)), enough_memory(self._killed.get(role, 0) * KILLED_MARGIN / MEMORY_MARGIN))
 
 
 def enough_cpu(bins: dict[int, int]) -> float:

@@ -125,3 +125,12 @@ def test_all_sums_only_grow(steps: list[tuple[str, float, float | None, float | 
         assert (now.peak_cpu or 0) >= (before.peak_cpu or 0)
         assert (now.peak_memory or 0) >= (before.peak_memory or 0)
         before = now
+
+
+def test_who_was_killed_for_want_of_memory_needed_more_than_its_limit() -> None:
+    """Whatever the kubelet saw before, which measures every ten seconds."""
+    meter, victim = Meter(), pod("1")
+    meter.used(victim, use(victim, T0 + 10, memory=50e6))
+    meter.killed_at("executor", GIB)
+    assert meter.waste().enough_memory == {"executor": 1.5 * GIB}
+    assert meter.waste().peak_memory == 50e6
