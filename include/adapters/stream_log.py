@@ -39,14 +39,20 @@ class StreamLog:
         """The log of a query. What is written meanwhile is in the next look: entries stay for a while after they are compacted."""
         folder = f"{self.prefix}_log/{query}/"
         compacted = self._json(f"{folder}compacted.json")
-        after = f"{folder}{compacted['through']:020d}.json" if compacted else folder
-        pages = self._do(lambda: list(self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder, StartAfter=after)))
-        keys = [o["Key"] for page in pages for o in page.get("Contents", ()) if o["Key"].removeprefix(folder)[:-5].isdigit()]
-        with ThreadPoolExecutor(THREADS) as pool:
-            entries = list(pool.map(self._json, keys))
+        entries = self._after(folder, f"{compacted['through']:020d}.json" if compacted else "")
         if any(e is None for e in entries):
             raise LakeError("read", f"the log of {query}", "entries went away while they were read", "Run it again")
         return QueryLog(query, compacted, [e for e in entries if e is not None])
+
+    def since(self, query: str, batch: int) -> list[Mapping[str, Any]]:
+        """What a query has committed after a batch, oldest first. An entry that went away meanwhile is left out: it is compacted."""
+        return [e for e in self._after(f"{self.prefix}_log/{query}/", f"{batch:020d}.json") if e is not None]
+
+    def _after(self, folder: str, name: str) -> list[Mapping[str, Any] | None]:
+        pages = self._do(lambda: list(self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder, StartAfter=f"{folder}{name}")))
+        keys = [o["Key"] for page in pages for o in page.get("Contents", ()) if o["Key"].removeprefix(folder)[:-5].isdigit()]
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(self._json, keys))
 
     def _json(self, key: str) -> Mapping[str, Any] | None:
         def get() -> bytes | None:

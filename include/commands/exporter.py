@@ -7,7 +7,7 @@ from typing import Any
 
 from include.adapters.clients import Clients
 from include.adapters.metrics.collector import Collector
-from include.adapters.metrics.command_line import collector
+from include.adapters.metrics.of_lake import collector
 from include.lake.errors import LakeError
 from include.lake.lake import load_lake
 from include.lake.metrics.exposition import exposition
@@ -25,7 +25,7 @@ def exporter(args: argparse.Namespace) -> int:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise LakeError("listen", f"at {args.listen}", "that is no ADDRESS:PORT", "Write it as 127.0.0.1:9109")
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
-    looking = collector(lake, clients, everywhere=args.all_namespaces)
+    looking = collector(lake, clients.connections, everywhere=args.all_namespaces)
     try:
         server = ThreadingHTTPServer((host, int(port)), handler(looking))
     except OSError as error:

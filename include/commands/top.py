@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from include.adapters.clients import Clients
-from include.adapters.metrics.command_line import collector
+from include.adapters.metrics.of_lake import collector
 from include.lake.lake import load_lake
 from include.lake.metrics.view import ApplicationView, Bounds, Figures, Snapshot
 from include.lake.units import human
@@ -27,7 +27,7 @@ def top(args: argparse.Namespace) -> int:
     The kubelet measures about every ten seconds; AGE says how old a line's figures are. Without a terminal, or with --once, it prints one table.
     """
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
-    looking = collector(lake, clients, everywhere=args.all_namespaces)
+    looking = collector(lake, clients.connections, everywhere=args.all_namespaces)
     try:
         if args.json or args.once or not sys.stdout.isatty():
             snapshot = looking.sweep()

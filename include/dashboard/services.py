@@ -128,13 +128,10 @@ def of_airflow() -> Services:
 
 
 def _airflows_collector() -> Collector:
-    from include.adapters.kubernetes import Kubernetes
-    from include.adapters.metrics.collector import Collector as Sweeping
-    from include.adapters.metrics.sources import Sources
+    from include.adapters.metrics.of_lake import collector
     from include.operators.base import airflow_connection
 
-    namespace = load_lake().spec.kubernetes.namespace
-    return Sweeping(Sources(Kubernetes(airflow_connection("kubernetes_default")), (namespace,)))
+    return collector(load_lake(), airflow_connection)
 
 
 def _airflows_past() -> Past:
