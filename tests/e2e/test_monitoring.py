@@ -90,6 +90,7 @@ def told() -> str:
     apps = tuple(
         replace(
             a,
+            queries=tuple(replace(q, behind=12.0) for q in a.queries),
             ended=a.ended or time.time() - 60,
             pods=tuple(replace(p, now=replace(p.now, gc=0.01, disk=1.0, received=1.0, sent=1.0)) if p.now else p for p in a.pods),
         )
