@@ -97,5 +97,26 @@ def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, co
     until(lambda: not converged.kubectl("-n", "spark-jobs", "get", "pods", "-l", label, "-o", "name"), 90, "end of its pods")
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("dag", "field"), [("lake_governance", "Remediate"), ("lake_rotate_keys", "Root"), ("lake_backup", "Mode"), ("lake_upgrade_minio", "Snapshot")]
+)
+def test_day_two_begins_from_its_form(airflow: Airflow, page: Any, converged: Site, dag: str, field: str) -> None:
+    """Each with what its form proposes: on a lake that is as declared all of them end well, and leave it so."""
+    airflow.call("PATCH", f"/dags/{dag}", is_paused=False)
+    page.goto(f"/dags/{dag}")
+    page.get_by_role("button", name="Trigger").first.click()
+    page.get_by_text(field, exact=True).first.wait_for(timeout=30_000)
+    picture(page, f"form-{dag}")
+    page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    run = until(lambda: airflow.runs(dag, run_type="manual"), 60, f"run of {dag}")[0]
+    assert airflow.finished(dag, run) == "success", airflow.tasks(dag, run)
+    page.goto(f"/dags/{dag}/runs/{run}")
+    page.get_by_text("success").or_(page.get_by_text("Success")).first.wait_for(timeout=30_000)
+    page.wait_for_timeout(1500)
+    picture(page, f"run-{dag}")
+    assert converged.plan()[0] == 0
+
+
 def test_no_secret_is_in_its_database_or_logs(airflow: Airflow, converged: Site) -> None:
     held_by_airflow(converged, airflow.home)
