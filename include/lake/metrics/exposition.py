@@ -129,6 +129,8 @@ def _pod(found: _Families, a: ApplicationView, p: PodView) -> None:
 
 def _lake(found: _Families, lake: Mapping[str, Any]) -> None:
     name = {"lake": str(lake["name"])}
+    found.gauge("lake_info", "Always 1, of a lake that is declared here, checked or not.", name, 1)
+    found.gauge("lake_problems", "How many problems the lake's view tells.", name, len(lake["problems"]))
     found.gauge("lake_check_timestamp_seconds", "When every part of the lake was last looked at.", name, lake["checked"])
     for row in lake["resources"]:
         for status in STATUSES:
