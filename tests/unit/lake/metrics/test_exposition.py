@@ -35,7 +35,8 @@ def known() -> tuple[Snapshot, dict[str, Any]]:
     apps = []
     for a in shot.applications:
         pods = tuple(
-            replace(p, bounds=replace(p.bounds, cpu_limit=2.0), now=replace(p.now, gc=0.01, disk=1.0, received=1.0, sent=1.0) if p.now else None) for p in a.pods
+            replace(p, bounds=replace(p.bounds, cpu_limit=2.0), now=replace(p.now, gc=0.01, disk=1.0, received=1.0, sent=1.0) if p.now else None)
+            for p in a.pods
         )
         queries = tuple(replace(q, behind=12.0, watermark_delay=30.0) for q in a.queries)
         apps.append(replace(a, pods=pods, queries=queries, ended=a.ended or shot.at))
@@ -110,7 +111,9 @@ def test_the_docs_have_each_metric_as_the_code_has_it() -> None:
 
 
 def test_a_lake_that_was_never_checked_is_told_without_a_moment() -> None:
-    found = samples(exposition(None, {**LAKE, "checked": None, "resources": [], "levels": [], "buckets": [], "problems": ["Unable to show the lake: it has not run."]}))
+    found = samples(
+        exposition(None, {**LAKE, "checked": None, "resources": [], "levels": [], "buckets": [], "problems": ["Unable to show the lake: it has not run."]})
+    )
     assert found == {"homelake_lake_info": {(("lake", "homelake"),): 1}, "homelake_lake_problems": {(("lake", "homelake"),): 1}}
 
 
