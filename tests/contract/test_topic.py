@@ -186,7 +186,10 @@ def test_a_broker_of_several_that_is_away_does_not_matter(broker: Broker) -> Non
 
 
 @pytest.mark.lab
-@pytest.mark.parametrize(("protocol", "retry", "cause"), [("SASL_PLAINTEXT", False, "log in to"), ("SSL", True, "connecting to a PLAINTEXT broker listener|SSL connection closed by peer")])
+@pytest.mark.parametrize(
+    ("protocol", "retry", "cause"),
+    [("SASL_PLAINTEXT", False, "log in to"), ("SSL", True, "connecting to a PLAINTEXT broker listener|SSL connection closed by peer")],
+)
 def test_who_is_not_let_in_is_told_and_no_secret_is_said(broker: Broker, protocol: str, retry: bool, cause: str, capfd: pytest.CaptureFixture[str]) -> None:
     login = {"sasl_mechanisms": "PLAIN", "sasl_username": "me", "sasl_password": "a-secret-of-enough"}
     kafka = client(broker, security_protocol=protocol, **login)
