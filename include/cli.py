@@ -110,11 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     from include.commands.remove import take_down
     from include.commands.usage import usage as say_usage
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *, spec: bool = True, data: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=(run.__doc__ or text).split("\n\n")[0])
         command.set_defaults(run=run)
         if spec:
             command.add_argument("--file", type=Path, help="the declaration (the one HOMELAKE_FILE names, else include/lake.yaml)")
+        if spec and data:
             command.add_argument("--json", action="store_true", help="print JSON")
         return command
 
@@ -170,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
 
     live = add("top", top, "what Spark jobs use, live in the terminal")
     live.add_argument("--once", action="store_true", help="print one table and end")
-    scraped = add("exporter", exporter, "the same figures for a Prometheus, without Airflow")
+    scraped = add("exporter", exporter, "the same figures for a Prometheus, without Airflow", data=False)
     scraped.add_argument("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:9109", help="where to serve /metrics (127.0.0.1:9109)")
     for command in (live, scraped):
         command.add_argument("--all-namespaces", action="store_true", help="of the whole cluster, not of the declared namespace alone")
