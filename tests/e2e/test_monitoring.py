@@ -152,3 +152,11 @@ def test_the_variables_of_the_dashboard_find_what_to_choose(prometheus: str) -> 
 def test_the_dashboard_names_no_prometheus_of_its_own() -> None:
     sources = [part["datasource"] for part in (*dashboard()["panels"], *dashboard()["templating"]["list"]) if "datasource" in part]
     assert sources and all(source == {"type": "prometheus", "uid": "${source}"} for source in sources)
+
+
+def test_the_panels_of_the_dashboard_stand_side_by_side() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = [(x, y) for p in (panel["gridPos"] for panel in panels) for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])]
+    assert len(set(taken)) == len(taken), "two panels lie on each other"
+    assert max(x for x, _ in taken) < 24
