@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import threading
 
@@ -15,7 +16,8 @@ from include.settings import command_line_connections
 
 
 def history(args: argparse.Namespace) -> int:
-    """Run Spark's history server in the cluster, on the records of finished jobs in the lake, and lead this machine's loopback to it. Ctrl-C ends it."""
+    """Run Spark's history server in the cluster, on the records of finished jobs in the lake, and lead this machine's loopback to it. Ctrl-C ends both."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the pod goes also when the command is ended by another program
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     folder, where = lake.spec.spark.event_logs, lake.where
     try:

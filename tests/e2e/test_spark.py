@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import subprocess
 import time
 import uuid
@@ -84,7 +83,7 @@ def test_the_history_server_shows_the_jobs_that_ended(converged: Site) -> None:
         assert sum(s["outputRecords"] for s in stages) > 0
         assert "<title>History Server</title>" in requests.get(url, timeout=60).text
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a shell's background job ignores what Ctrl-C sends
         assert process.wait(60) == 130
     converged.kubectl("-n", "spark-jobs", "wait", "--for=delete", "pod/spark-history", "--timeout=30s")
 
