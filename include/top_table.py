@@ -22,8 +22,9 @@ def lines(snapshot: Snapshot, now: float, most: int = 100_000, width: int = 100_
     rows: list[Row] = [HEAD]
     for app in apps:
         rows += _rows(app, f"{app.namespace}/{app.name}" if several else app.name, now)
-    found += _aligned(rows, width)
-    if not apps:
+    if apps:
+        found += _aligned(rows, width)
+    elif not snapshot.problems:  # else nobody knows whether there is one
         found.append("No Spark job is known here. Start one: ./lake airflow dags test lake_spark")
     most = max(most, 1)
     hidden = len(found) - most
