@@ -28,8 +28,21 @@ class Broker:
         self._properties.touch(mode=0o600)
         self._properties.write_text(self.settings(controller))
         self._classes = f"{jars()}/*"
+        # Given in one word: every 64th id begins with a dash.
+        # Given in one word below: every 64th begins with a dash.
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        sh("java", "-cp", self._classes, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", self._properties, *self.format_options())
+        sh(
+            "java",
+            "-cp",
+            self._classes,
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+            f"--cluster-id={cluster}",
+            "-c",
+            self._properties,
+            *self.format_options(),
+        )
 
     def settings(self, controller: int) -> str:
         """The content of its server.properties."""
