@@ -19,7 +19,7 @@ BUCKETS = [
      "lifecycle": [{"noncurrent": "7 d", "delete_markers": True}, {"prefix": "in/", "expire": "9 d"}]},
 ]  # fmt: skip
 USERS = [
-    {"name": "spark-user", "buckets": ["datalake/test-output/", "checkpoints"]},
+    {"name": "spark-user", "buckets": ["datalake/test-output/", "datalake/spark-events/", "checkpoints"]},
     {"name": "reader", "role": "read-only", "buckets": ["datalake"], "secret": "reader-keys"},
     {"name": "feed", "role": "append-only", "buckets": ["kept/in/"], "secret": "feed-keys"},
 ]
