@@ -32,7 +32,8 @@ ABSENT = object()
 def changed(path: str, value: Any, content: dict[str, Any] = SHIPPED) -> dict[str, Any]:
     """A copy of the declaration with one value set, or left out (ABSENT): `buckets.0.name`. What a job needs is said once, of its output."""
     whole = copy.deepcopy(content)
-    whole["spark"].pop("event_logs", None)
+    if path != "spark.event_logs":
+        whole["spark"].pop("event_logs", None)
     *way, last = [int(p) if p.isdigit() else p for p in path.split(".")]
     place: Any = whole
     for part in way:
