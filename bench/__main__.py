@@ -19,10 +19,11 @@ minimum, median, maximum, and the ratio to the peer. Timings on a busy machine a
   python -m bench figures      how long it takes to say how full a lake is, for 10 and for 20,000 objects (no lab needed)
   python -m bench simulator    payments a core makes in a second, against a plain loop and Faker (no lab needed)
   python -m bench stream       the stream of payments against Spark's defaults: rows a second, delay, requests (no lab needed)
+  python -m bench tables       the stream's own log against Spark's file sink, Delta Lake and Iceberg, on a locked bucket (no lab needed)
   python -m bench lab          the lab's memory, and how long `lab up` takes (starts and stops a lab of its own, `bench`)
 
 `python -m bench NAME --help` tells what a benchmark measures and which options it has."""
-NAMES = ("s3a", "converge", "figures", "simulator", "stream", "lab")
+NAMES = ("s3a", "converge", "figures", "simulator", "stream", "tables", "lab")
 
 
 def main(argv: list[str]) -> int:

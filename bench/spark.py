@@ -65,8 +65,8 @@ def spark_home() -> Path:
 
 
 @contextlib.contextmanager
-def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
-    """A Spark with a configuration, for as long as the block lasts."""
+def spark(server: MinioOnLoopback, conf: Mapping[str, str], writer: Path = WRITER) -> Iterator[Spark]:
+    """A Spark with a configuration, for as long as the block lasts. `writer` is the program that answers."""
     home = spark_home()
     local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.driver.host": "127.0.0.1",
              "spark.driver.bindAddress": "127.0.0.1", "spark.sql.files.maxPartitionBytes": "160m", "spark.local.dir": str(server.folder),
@@ -77,7 +77,7 @@ def spark(server: MinioOnLoopback, conf: Mapping[str, str]) -> Iterator[Spark]:
     logfile = server.folder / "spark.log"
     with open(logfile, "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, WRITER], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            [sys.executable, writer], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
         )
     try:
         yield Spark(process, logfile)

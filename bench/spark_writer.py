@@ -1,4 +1,4 @@
-"""One Spark with one configuration, that writes on request: a line of JSON in, a line of JSON out. Started by bench.s3a.
+"""One Spark with one configuration, that writes on request: a line of JSON in, a line of JSON out. Started by bench.s3a; `main` by bench.tables_writer too.
 
 - `{"make": "small"|"large", "to": "file:///…"}`: make the data once
 - `{"write": "file:///…", "to": "s3a://…", "mode": "…"}`: copy it; the answer has the seconds, or the error
@@ -12,8 +12,8 @@ import sys
 import time
 
 
-def main() -> None:
-    """Serve requests until standard input ends."""
+def main(respond=None) -> None:
+    """Serve requests until standard input ends; `respond(spark, request)` does what one asks (default: `answer`)."""
     from pyspark.sql import SparkSession
 
     # Spark's JVM may print what it likes; the answers have a way of their own.
@@ -28,7 +28,7 @@ def main() -> None:
     hadoop, java = jvm.org.apache.hadoop.util.VersionInfo.getVersion(), jvm.System.getProperty("java.version")
     print(json.dumps({"spark": spark.version, "hadoop": hadoop, "java": java}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(spark, json.loads(line))), file=answers, flush=True)
+        print(json.dumps((respond or answer)(spark, json.loads(line))), file=answers, flush=True)
     spark.stop()
 
 
