@@ -3,7 +3,8 @@
   made      events in memory, with amounts, postings' parts, sequence numbers, order of sending
   as JSON   the same, and the bytes of each record
   Parquet   the same, and a table of columns with the postings (no file)
-  to Kafka  the same, committed by a broker on loopback, one transaction an epoch (only with --kafka; a broker is started)
+  to Kafka  a million records through `python -m simulator` into a broker on loopback, beside Kafka's own load generator (only with --kafka:
+            a broker is started; bench/kafka_load.py says how the two are held alike)
 
 The loop makes one dict an event with the same fields from `random`, without fraud, returns, late and double records; Faker makes the fields that it
 has. Both use `json.dumps`. Figures are per second of CPU time of the process, so that a machine with other work on it does not change them much;
@@ -13,16 +14,15 @@ those of Kafka are per second of the clock, and the broker shares the machine.
 import json
 import random
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from faker import Faker
 
+from bench.kafka_load import PERF, RATE, SIMULATOR, loads
 from bench.report import Aim, circumstances, compare, number, options, say, versions
 from simulator.epoch import Chain, finish, make
 from simulator.events import Events
@@ -41,14 +41,28 @@ def main(argv: list[str]) -> None:
     """Run it and print its table."""
     parser = options(__doc__ or "", 7)
     parser.add_argument("--kafka", action="store_true", help="measure Kafka too; fetches the broker's jars when they are not there")
+    parser.add_argument("--records", type=int, default=1_000_000, metavar="N", help="records that each sends to Kafka in a run, about (default: 1,000,000)")
+    parser.add_argument("--only-kafka", action="store_true", help="nothing but Kafka")
     args = parser.parse_args(argv)
+    if not args.only_kafka:
+        _one_core(args.runs)
+    if args.kafka or args.only_kafka:
+        print(f"\nTo Kafka, {args.runs} runs of each in turn after one warm-up; about {args.records:,} records a run\n")
+        print(compare(loads(args.runs, args.records), PERF, {(RATE, SIMULATOR): Aim(least=0.5)}))
+    print("\nHow it was measured\n")
+    kafka = [f"--records={args.records} {'--only-kafka' if args.only_kafka else '--kafka'}"] if args.kafka or args.only_kafka else []
+    print(circumstances(versions("numpy", "pyarrow", "confluent-kafka", "faker"), f"{STREAM.accounts:,} accounts, epochs of {STREAM.rate:,.0f} payments",
+                        " ".join([f"again: python -m bench simulator --runs={args.runs}", *kafka])))  # fmt: skip
+
+
+def _one_core(runs: int) -> None:
     epochs, seqs = _epochs(), defaultdict[int, int](int)
     people, fake = population(STREAM.seed, STREAM.accounts), Faker("en_US")
     Faker.seed(1)
     rng = random.Random(1)
     found: dict[str, dict[str, list[float]]] = {m: defaultdict(list) for m in (MADE, AS_JSON, PARQUET)}
-    for turn in range(args.runs + 1):
-        runs: dict[tuple[str, str], Callable[[], int]] = {
+    for turn in range(runs + 1):
+        tries: dict[tuple[str, str], Callable[[], int]] = {
             (MADE, LOOP): lambda: len([_plain(rng, seqs) for _ in range(20_000)]),
             (MADE, FAKER): lambda: len([_faked(fake, seqs) for _ in range(1_000)]),
             (MADE, MINE): lambda: len(next(epochs)),
@@ -57,21 +71,17 @@ def main(argv: list[str]) -> None:
             (AS_JSON, MINE): lambda: len(values(STREAM.seed, people, next(epochs))),
             (PARQUET, MINE): lambda: len(table(STREAM.seed, people, next(epochs))),
         }
-        for (measure, peer), run in runs.items():
+        for (measure, peer), run in tries.items():
             began = time.process_time()
             made = run()
             took = time.process_time() - began
             if turn:
                 found[measure][peer].append(made / took)
-        say(f"{f'run {turn} of {args.runs}' if turn else 'warm-up'} done")
-    print(f"\nOne core, {args.runs} runs of each in turn after one warm-up; per second of CPU time\n")
+        say(f"{f'run {turn} of {runs}' if turn else 'warm-up'} done")
+    print(f"\nOne core, {runs} runs of each in turn after one warm-up; per second of CPU time\n")
     print(compare(found, LOOP, {(MADE, MINE): Aim(least=10)}))
     middle = median(found[MADE][MINE])
     print(f"\nMade: {number(middle)} events a second (≥ {number(AIM)}: {'met' if middle >= AIM else 'MISSED'}).")
-    if args.kafka:
-        print(f"To Kafka: {', '.join(number(r) for r in _to_kafka(args.runs))} records a second of the clock.")
-    print("\nHow it was measured\n")
-    print(circumstances(versions("numpy", "pyarrow", "confluent-kafka", "faker"), f"{STREAM.accounts:,} accounts, epochs of {STREAM.rate:,.0f} payments"))
 
 
 def _epochs() -> Iterator[Events]:
@@ -111,24 +121,6 @@ def _faked(fake: Faker, seqs: dict[int, int]) -> dict[str, Any]:
         "card": fake.credit_card_number(), "merchant": fake.company(), "mcc": fake.random_int(1000, 9999), "country": fake.country_code(),
         "postings": [{"account": "A", "amount": -amount, "currency": "EUR"}, {"account": "M", "amount": amount, "currency": "EUR"}],
     }  # fmt: skip
-
-
-def _to_kafka(runs: int) -> list[float]:
-    from lab.kafka.broker import Broker
-    from simulator.outputs.kafka import KafkaOutput
-
-    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
-        output, chain, found = KafkaOutput(broker.address, "bench", resume=False), Chain(STREAM), []
-        output.begin(STREAM)
-        for turn in range(runs + 1):
-            began = time.perf_counter()
-            made, counts = make(STREAM, chain.next)
-            batch = output.encoder(STREAM, counts.epoch, finish(STREAM, counts.epoch, made, counts, chain.advance(counts)))
-            output.write(batch)
-            if turn:
-                found.append(batch.records / (time.perf_counter() - began))
-        output.close()
-        return found
 
 
 if __name__ == "__main__":
