@@ -29,13 +29,15 @@ class StreamSite:
         self.server, self.broker, self.prefix = server, broker, prefix
         self.path, self.checkpoint = f"s3a://{server.bucket}/{prefix}/", f"s3a://checkpoints/{prefix}/"
         self.log = server.folder / f"stream-{prefix}.log"
+        self.sources: list[subprocess.Popen[bytes]] = []
         with contextlib.suppress(server.s3.exceptions.BucketAlreadyOwnedByYou):
             server.s3.create_bucket(Bucket="checkpoints")
 
     def simulate(self, *options: str) -> "subprocess.Popen[bytes]":
         """`python -m simulator` into the topic."""
         command = [sys.executable, "-m", "simulator", "--kafka", self.broker.address, "--topic", self.topic, "--quiet", "--resume", *options]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        self.sources.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}))
+        return self.sources[-1]
 
     def start(self, *options: str, conf: Mapping[str, str] | None = None, job: str = "payments_stream.py") -> "subprocess.Popen[bytes]":
         """The stream's job in a Spark of two cores in one process, in a process group of its own."""
@@ -72,8 +74,21 @@ class StreamSite:
         deadline = time.monotonic() + seconds
         while any(len(self.entries(q)) < n for q, n in wanted.items()):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the stream ended with {process.poll()} or made no batch within {seconds:.0f} s:\n{self.log.read_text()[-3000:]}")
+                raise AssertionError(self._stuck(process, seconds))
             time.sleep(0.2)
+
+    def _stuck(self, process: "subprocess.Popen[bytes]", seconds: float) -> str:
+        """What can be known of a stream that ended or hangs: its log, where its threads stand, and whether it was fed."""
+        fed = [f"{s.poll()} {s.stderr.read().decode() if s.stderr and s.poll() is not None else ''}" for s in self.sources]
+        counts = {q: len(self.entries(q)) for q in ("bronze", "silver")}
+        said = self.log.read_text()
+        if process.poll() is not None:
+            return f"the stream ended with {process.poll()}; batches {counts}, simulators {fed}:\n{said[-3000:]}"
+        os.killpg(process.pid, signal.SIGQUIT)  # a JVM answers with its threads
+        time.sleep(3)
+        threads = self.log.read_text()[len(said) :].split("\n\n")
+        told = [t[:1500] for t in threads if re.match(r'"(stream execution|Executor task|Thread-\d)', t) and "at " in t]
+        return "\n".join([f"no batch of the stream within {seconds:.0f} s; batches {counts}, simulators {fed}", *told, said[-1000:]])
 
 
 @contextlib.contextmanager

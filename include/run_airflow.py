@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,13 +24,23 @@ Runs Airflow's own command with the project's dags/, plugins/, connections (site
 
 
 def run_airflow(argv: list[str]) -> int:
-    """Run it in this process's place; the exit code is Airflow's."""
+    """Run it; the exit code is Airflow's. In this process's place, but for `standalone`."""
     if argv:
         environment = airflow_environment(site_facts())
         prepare(environment)
+        if argv[0] == "standalone":
+            return _standalone(argv, environment)
         os.execvpe("airflow", ["airflow", *argv], environment)  # the project's own venv comes first in PATH
     print(HELP)
     return 0
+
+
+def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
+    """Until it is told to end. Ctrl-C reaches the whole group of the terminal, and an Airflow whose every process has heard it waits for ever: only its parent is told."""
+    with subprocess.Popen(["airflow", *argv], env=dict(environment), process_group=0) as airflow:
+        for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(told, lambda *_: airflow.send_signal(signal.SIGINT))
+        return airflow.wait()
 
 
 def prepare(environment: Mapping[str, str]) -> None:

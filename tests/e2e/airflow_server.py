@@ -126,12 +126,8 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
         until(lambda: {"lake_bootstrap", "lake_spark", "lake_governance"} <= {d["dag_id"] for d in running.call("GET", "/dags")["dags"]}, 90, "DAGs")
         yield running
     finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        process.wait(60)
 
 
 def picture(page: Any, name: str) -> None:
