@@ -47,7 +47,7 @@ class SparkApplicationTrigger(BaseTrigger):
     async def _over(self, custom: Any) -> bool:
         where = (GROUP, VERSION, self.namespace, PLURAL)
         try:
-            now = standing(await custom.get_namespaced_custom_object(*where, self.name))
+            now = standing(await custom.get_namespaced_custom_object(*where, self.name, _request_timeout=30))
         except client.ApiException as error:
             if error.status == 404:
                 return True
@@ -55,7 +55,9 @@ class SparkApplicationTrigger(BaseTrigger):
         if now.over:
             return True
         async with watch.Watch() as stream:
-            events = stream.stream(custom.list_namespaced_custom_object, *where, field_selector=f"metadata.name={self.name}", timeout_seconds=60)
+            # The server ends it after `timeout_seconds`; a connection that died without a word would be waited for, so the client has its own end.
+            only = {"field_selector": f"metadata.name={self.name}", "timeout_seconds": 60, "_request_timeout": 75}
+            events = stream.stream(custom.list_namespaced_custom_object, *where, **only)
             async for event in events:
                 if event["type"] == "DELETED" or standing(event["object"]).over:
                     return True

@@ -25,7 +25,7 @@ class Api:
     def __init__(self, *looks: Any) -> None:
         self.looks, self.deleted = list(looks), list[Any]()
 
-    async def get_namespaced_custom_object(self, *args: Any) -> Any:
+    async def get_namespaced_custom_object(self, *args: Any, _request_timeout: float) -> Any:
         look = self.looks.pop(0)
         if isinstance(look, Exception):
             raise look
@@ -46,7 +46,9 @@ class NoEvents:
 
     async def __aexit__(self, *error: Any) -> None: ...
 
-    def stream(self, *args: Any, **options: Any) -> Any:
+    def stream(self, *args: Any, timeout_seconds: float, _request_timeout: float, **options: Any) -> Any:
+        assert _request_timeout > timeout_seconds, "the server ends a watch first"
+
         async def none() -> Any:
             return
             yield
