@@ -22,6 +22,7 @@ _CHUNK = 10_000  # messages that are handed over at once
 _QUEUED = 400_000  # messages that wait in memory at most
 _PATIENCE = 30.0  # seconds
 _TRIES = 5  # of one epoch
+_UNSETTLED = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class KafkaOutput:
             topic, found, back = self.topic + ".progress", None, 64
             if topic not in self._topics(consumer):
                 return None
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_PATIENCE)
+            low, high = _ends(consumer, TopicPartition(topic, 0))
             while found is None and low < high:
                 begin = max(low, high - back)
                 consumer.assign([TopicPartition(topic, 0, begin if begin > low else OFFSET_BEGINNING)])
@@ -191,3 +192,16 @@ class KafkaOutput:
                 else:
                     raise KafkaException(message.error())
         raise self._error("read", "its record of progress did not come within 30 s", "Check Kafka")
+
+
+def _ends(consumer: Any, partition: TopicPartition) -> tuple[int, int]:
+    """The first and the next offset. A broker that has just made a topic, or has just come back, does not know for a moment who leads it."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(partition, timeout=_PATIENCE)
+            return low, high
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSETTLED or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
