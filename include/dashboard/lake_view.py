@@ -71,11 +71,11 @@ def _bucket(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The key pairs by name: their age is in the figures, or not known."""
+    """The key pairs by name, where the figures do not tell their age."""
     for row in rows:
         kind, _, name = row["resource"].partition("/")
         if kind == "keypair":
-            yield {"name": name, "access_key_tail": "", "created": None}
+            yield {"name": name, "created": None}
 
 
 def _problems(

@@ -106,6 +106,7 @@ class Report:
             "buckets": [_bucket_dict(b) for b in self.usage.buckets],
             "uploads": {"count": volume.uploads, "bytes": volume.uploads_size,
                         "oldest": volume.oldest_upload.isoformat(timespec="seconds") if volume.oldest_upload else None} if volume else None,
+            "keys": [{"name": k.name, "created": k.made.timestamp() if k.made else None} for k in self.usage.keys],
             "warnings": list(self.warnings),
             "failures": list(self.failures),
             "errors": [{"text": str(e), "unreachable": e.retry} for e in self.errors],

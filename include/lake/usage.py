@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from include.lake.errors import LakeError
+from include.lake.resources.keypair import KeyPair
 from include.lake.units import Size
 
 SAMPLE = 1000  # versions: one answer of a listing, however many there are
@@ -75,12 +76,21 @@ class BucketUsage:
 
 
 @dataclass(frozen=True)
+class KeyAge:
+    """A user's key pair, and when the one in use was put into the Kubernetes secret; None: there is none, or no record of it."""
+
+    name: str
+    made: datetime | None
+
+
+@dataclass(frozen=True)
 class Usage:
     """Everything that could be found, and the errors of what could not."""
 
     counted_at: datetime | None = None
     buckets: tuple[BucketUsage, ...] = ()
     volume: Volume | None = None
+    keys: tuple[KeyAge, ...] = ()
     errors: tuple[LakeError, ...] = field(default=(), compare=False)
 
 
@@ -98,8 +108,14 @@ class UsageHost(Protocol):
     def volume(self, mount_point: str) -> Volume: ...  # noqa: D102
 
 
-def measure(buckets: Iterable[str], mount_point: str, clients: Callable[[str], Any]) -> Usage:
-    """Ask MinIO and the VM; reads only. What one of them does not tell hides nothing of the other."""
+class KeyRecords(Protocol):
+    """What is asked of Kubernetes."""
+
+    def written(self, namespace: str, name: str, key: str) -> datetime | None: ...  # noqa: D102
+
+
+def measure(buckets: Iterable[str], mount_point: str, clients: Callable[[str], Any], key_pairs: Iterable[KeyPair] = ()) -> Usage:
+    """Ask MinIO and the VM, and Kubernetes where there are key pairs; reads only. What one of them does not tell hides nothing of the others."""
     errors: list[LakeError] = []
     at, found = None, list[BucketUsage]()
     try:
@@ -115,7 +131,14 @@ def measure(buckets: Iterable[str], mount_point: str, clients: Callable[[str], A
         volume = clients("host").volume(mount_point)
     except LakeError as error:
         errors.append(error)
-    return Usage(at, tuple(found), volume, tuple(errors))
+    keys = list[KeyAge]()
+    try:
+        for pair in key_pairs:
+            records: KeyRecords = clients(pair.part)
+            keys.append(KeyAge(pair.user, records.written(pair.namespace, pair.name, pair.keys[0])))
+    except LakeError as error:
+        errors.append(error)
+    return Usage(at, tuple(found), volume, tuple(keys), tuple(errors))
 
 
 def _bucket(name: str, counted: Counted | None, store: UsageStore) -> BucketUsage:

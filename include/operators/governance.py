@@ -118,7 +118,7 @@ class FiguresOperator(GovernanceOperator):
     def work(self, context: Any, parts: Clients) -> dict[str, Any]:
         """Returns the figures, as `./lake usage --json`."""
         spec, now = self._lake.spec, datetime.now(UTC)
-        found = measure((b.name for b in spec.buckets), spec.filesystem.mount_point, parts)
+        found = measure((b.name for b in spec.buckets), spec.filesystem.mount_point, parts, self._lake.key_pairs)
         history = self._history()
         if (newest := point(found, now)).values:
             history = remember(history, newest)

@@ -1,6 +1,7 @@
 """The dashboard in a real browser inside a real Airflow with users of its own, while real Spark jobs run, die, and cannot be reached."""
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -130,6 +131,7 @@ def test_the_lake_before_and_after_its_first_check(airflow: Airflow, page: Any) 
     page.reload()
     frame(page).get_by_text("parts as declared").wait_for(timeout=30_000)
     assert frame(page).get_by_text("datalake", exact=True).count() >= 1
+    assert re.search(r"spark-user made .+ ago", frame(page).locator("section", has=page.locator("#keys")).inner_text())
     page.wait_for_timeout(800)
     picture(page, "dashboard-lake")
 

@@ -114,7 +114,7 @@ def lake() -> dict[str, Any]:
     buckets = [{"name": "datalake", "objects": 48_120, "bytes": 81 * GIB, "noncurrent": 3_211, "noncurrent_bytes": 2 * GIB, "delete_markers": 120},
                {"name": "checkpoints", "objects": 812, "bytes": 3 * MIB, "noncurrent": 0, "noncurrent_bytes": 0, "delete_markers": 0}]  # fmt: skip
     return {"name": "homelake", "checked": time.time() - 412, "run": {"dag_id": "lake_governance", "run_id": "scheduled__2026-11-26T22:00:00+00:00"}, "resources": rows, "levels": levels,
-            "buckets": buckets, "keys": [{"name": "spark-user", "access_key_tail": "7QX2", "created": time.time() - 86400 * 12}], "problems": [away]}  # fmt: skip
+            "buckets": buckets, "keys": [{"name": "spark-user", "created": time.time() - 86400 * 12}], "problems": [away]}  # fmt: skip
 
 
 class Handler(BaseHTTPRequestHandler):

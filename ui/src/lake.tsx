@@ -142,15 +142,14 @@ function Buckets({ lake }: { lake: Lake }) {
 }
 
 function Keys({ lake, now }: { lake: Lake; now: number }) {
-  const known = lake.keys.filter((k) => k.created != null);
-  if (!known.length) return null;
+  if (!lake.keys.length) return null;
   return (
     <section aria-labelledby="keys">
       <h2 id="keys">Key pairs</h2>
       <ul class="plain">
-        {known.map((k) => (
+        {lake.keys.map((k) => (
           <li key={k.name}>
-            <b>{k.name}</b> {k.access_key_tail && <code>…{k.access_key_tail}</code>} made {moment(k.created)}, {span(now - (k.created ?? now))} ago
+            <b>{k.name}</b> {k.created == null ? "Its age is not known." : `made ${moment(k.created)}, ${span(now - k.created)} ago`}
           </li>
         ))}
       </ul>

@@ -155,6 +155,6 @@ export interface Lake {
   resources: Resource[];
   levels: Level[];
   buckets: Bucket[];
-  keys: { name: string; access_key_tail: string; created: number | null }[];
+  keys: { name: string; created: number | null }[];
   problems: string[];
 }

@@ -12,7 +12,7 @@ from include.lake.errors import Unreachable
 from include.lake.figures import Mark, Thresholds, point, report
 from include.lake.forecast import Point
 from include.lake.units import Size
-from include.lake.usage import BucketUsage, Counted, Noncurrent, Usage, Volume
+from include.lake.usage import BucketUsage, Counted, KeyAge, Noncurrent, Usage, Volume
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GIB = 2**30
@@ -77,7 +77,8 @@ def test_what_the_history_gets() -> None:
 
 def test_it_is_json_ready_and_whole() -> None:
     error = Unreachable("MinIO", "connection refused")
-    found = report(replace(usage(96 * GIB), errors=(error,)), (), LIMITS, NOW).as_dict()
+    keys = (KeyAge("spark-user", NOW - timedelta(days=9)), KeyAge("reader", None))
+    found = report(replace(usage(96 * GIB), keys=keys, errors=(error,)), (), LIMITS, NOW).as_dict()
     assert json.loads(json.dumps(found)) == found
     assert found["counters_age_seconds"] == 40
     assert found["levels"][0] | {"note": ""} == {"name": "bucket/datalake", "used": 96 * GIB, "limit": 100 * GIB, "share": 0.96, "mark": "fail",
@@ -85,6 +86,7 @@ def test_it_is_json_ready_and_whole() -> None:
     assert found["buckets"] == [{"name": "datalake", "quota": 100 * GIB, "bytes": 96 * GIB, "objects": 10, "delete_markers": 3,
                                  "noncurrent": {"count": 5, "size": 50, "exact": False}}]  # fmt: skip
     assert found["uploads"] == {"count": 2, "bytes": 12 * 2**20, "oldest": "2026-02-27T12:00:00+00:00"}
+    assert found["keys"] == [{"name": "spark-user", "created": NOW.timestamp() - 9 * 86400}, {"name": "reader", "created": None}]
     assert found["errors"] == [{"text": "Unable to reach MinIO: connection refused.", "unreachable": True}]
     assert len(found["failures"]) == 1
 

@@ -1,5 +1,6 @@
 """What the counters and a bounded sample say of a bucket, and that one part out of reach hides nothing of the other."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lake.errors import LakeError, Unreachable
+from include.lake.resources.keypair import KeyPair, KeyPairState
 from include.lake.units import Size
-from include.lake.usage import SAMPLE, Counted, Counters, Noncurrent, Sample, Volume, measure, noncurrent
+from include.lake.usage import SAMPLE, Counted, Counters, KeyAge, Noncurrent, Sample, Volume, measure, noncurrent
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 VOLUME = Volume(10, 90, 5, 95, 0, 0, None)
@@ -100,3 +102,20 @@ def test_one_part_out_of_reach_hides_nothing_of_the_other(error: LakeError) -> N
     assert (without_minio.buckets, without_minio.volume, without_minio.errors) == ((), VOLUME, (error,))
     without_host = measure(["b"], "/data", parts(Store(Counted(5, 1, 1, 0)), Gone(error)))
     assert ([b.name for b in without_host.buckets], without_host.volume, without_host.errors) == (["b"], None, (error,))
+
+
+PAIR = KeyPair("spark-user", "spark-jobs", "minio-s3-credentials", ("access-key", "secret-key"), KeyPairState(None))
+
+
+class Records:
+    def written(self, namespace: str, name: str, key: str) -> datetime | None:
+        return {("spark-jobs", "minio-s3-credentials", "access-key"): AT}.get((namespace, name, key))
+
+
+def test_a_key_pair_is_as_old_as_its_access_key_in_the_secret() -> None:
+    given = {"minio": Store(Counted(5, 1, 1, 0)), "host": Host(), "keypair": Records()}
+    other = replace(PAIR, user="reader", name="reader")
+    assert measure(["b"], "/data", given.__getitem__, (PAIR, other)).keys == (KeyAge("spark-user", AT), KeyAge("reader", None))
+    error = Unreachable("Kubernetes", "no answer")
+    away = measure(["b"], "/data", (given | {"keypair": Gone(error)}).__getitem__, (PAIR,))
+    assert (away.keys, away.volume, away.errors) == ((), VOLUME, (error,))
