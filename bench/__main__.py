@@ -20,10 +20,11 @@ minimum, median, maximum, and the ratio to the peer. Timings on a busy machine a
   python -m bench simulator    payments a core makes in a second, against a plain loop and Faker (no lab needed)
   python -m bench stream       the stream of payments against Spark's defaults: rows a second, delay, requests (no lab needed)
   python -m bench tables       the stream's own log against Spark's file sink, Delta Lake and Iceberg, on a locked bucket (no lab needed)
+  python -m bench watching     what it costs a Spark job that somebody looks at it (needs a lake on the lab, as `converge`)
   python -m bench lab          the lab's memory, and how long `lab up` takes (starts and stops a lab of its own, `bench`)
 
 `python -m bench NAME --help` tells what a benchmark measures and which options it has."""
-NAMES = ("s3a", "converge", "figures", "simulator", "stream", "tables", "lab")
+NAMES = ("s3a", "converge", "figures", "simulator", "stream", "tables", "watching", "lab")
 
 
 def main(argv: list[str]) -> int:
