@@ -14,6 +14,7 @@ from typing import Any
 import requests
 import yaml
 
+from include.lake.spec import LAKE_FILE
 from tests.conftest import ROOT
 from tests.e2e.conftest import Site
 
@@ -24,14 +25,14 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 class Airflow:
     """A running Airflow: its address, and its REST API."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder, self.home = url, folder, folder / "home"
+    def __init__(self, url: str, folder: Path, declared: Path) -> None:
+        self.url, self.folder, self.home, self._declared = url, folder, folder / "home", declared
         self.session = requests.Session()
         self.users: dict[str, str] = {}  # with their passwords; none: everybody is an administrator
 
     def schedule(self, cron: str | None) -> None:
         """Declare the Spark job's schedule, and wait until Airflow has read it."""
-        content = yaml.safe_load(Path("include/lake.yaml").read_text())
+        content = yaml.safe_load(self._declared.read_text())
         content["spark"]["schedule"] = cron
         (self.folder / "lake.yaml").write_text(yaml.safe_dump(content))
         if "Authorization" in self.session.headers:
@@ -88,12 +89,12 @@ def until(look: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 @contextmanager
-def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tuple[str, str]] | None = None) -> Iterator[Airflow]:
+def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tuple[str, str]] | None = None, declared: Path = LAKE_FILE) -> Iterator[Airflow]:
     """A running Airflow, with the Spark job declared for `cron`. `users`: their roles and passwords; without any everybody is an administrator."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = Airflow(f"http://127.0.0.1:{port}", folder)
+    running = Airflow(f"http://127.0.0.1:{port}", folder, declared)
     running.schedule(cron)
     own = {
         "AIRFLOW_HOME": str(folder / "home"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ from tests.unit.simulator.streams import all_of, true_events
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STREAM = Stream(seed=11, rate=150, duration=120, accounts=500, late=0.03, duplicates=0.03, malformed=0.02, fraud=0.05)
-PREFIX = "payments/"
+GIVEN = [f"--{n}={getattr(STREAM, n)}" for n in ("seed", "rate", "duration", "accounts", "late", "duplicates", "malformed", "fraud")]
 
 
 class Streaming:
-    """The lab with the stream declared."""
+    """The lab with the stream declared, its topic and its folder in the bucket by the name."""
 
-    def __init__(self, site: Site, file: Path) -> None:
-        self.site, self.environment = site, {"HOMELAKE_FILE": str(file)}
+    def __init__(self, site: Site, file: Path, name: str) -> None:
+        self.site, self.file, self.name, self.environment = site, file, name, {"HOMELAKE_FILE": str(file)}
 
     def lake(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.site.lab.lake(*args, env=self.environment, check=check)
@@ -42,25 +43,12 @@ class Streaming:
         return self.site.kubectl("-n", "spark-jobs", *args)
 
     def simulate(self, *options: str) -> "subprocess.Popen[bytes]":
-        given = [f"--{n}={getattr(STREAM, n)}" for n in ("seed", "rate", "duration", "accounts", "late", "duplicates", "malformed", "fraud")]
-        command = [
-            sys.executable,
-            "-m",
-            "simulator",
-            "--kafka",
-            self.site.lab["KAFKA_BOOTSTRAP"],
-            "--topic",
-            "payments",
-            "--quiet",
-            "--resume",
-            *given,
-            *options,
-        ]
+        command = [sys.executable, "-m", "simulator", "--kafka", self.site.lab["KAFKA_BOOTSTRAP"], "--topic", self.name, "--quiet", "--resume", *options]
         return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
     def entries(self, query: str) -> list[dict[str, Any]]:
         s3 = self.site.s3()
-        keys = [o["Key"] for o in s3.list_objects_v2(Bucket="datalake", Prefix=f"{PREFIX}_log/{query}/").get("Contents", []) if o["Key"][-6].isdigit()]
+        keys = [o["Key"] for o in s3.list_objects_v2(Bucket="datalake", Prefix=f"{self.name}/_log/{query}/").get("Contents", []) if o["Key"][-6].isdigit()]
         return [json.loads(s3.get_object(Bucket="datalake", Key=k)["Body"].read()) for k in keys]
 
     def batches(self) -> int:
@@ -72,7 +60,7 @@ class Streaming:
     def table(self, name: str) -> pa.Table:
         s3 = self.site.s3()
         files = [f["path"] for q in ("bronze", "silver") for e in self.entries(q) for f in e["files"].get(name, [])]
-        return pa.concat_tables([pq.read_table(io.BytesIO(s3.get_object(Bucket="datalake", Key=PREFIX + f)["Body"].read())) for f in files])
+        return pa.concat_tables([pq.read_table(io.BytesIO(s3.get_object(Bucket="datalake", Key=f"{self.name}/{f}")["Body"].read())) for f in files])
 
     def kill_java(self, pod: str) -> None:
         """End the JVM of a pod at once."""
@@ -91,18 +79,31 @@ def until(what: str, true: Callable[[], Any], seconds: float = 240) -> None:
         time.sleep(1)
 
 
+@contextmanager
+def declared(site: Site, folder: Path, name: str = "payments") -> Iterator[Streaming]:
+    """The lake with the stream in its declaration, and all that it needs."""
+    text = unmarked(LAKE_FILE.read_text())
+    for place in ("name: {}", "topic: {}", "s3a://datalake/{}", "s3a://checkpoints/{}"):
+        assert place.format("payments") in text
+        text = text.replace(place.format("payments"), place.format(name))
+    file = folder / "lake.yaml"
+    file.write_text(text)
+    made = Streaming(site, file, name)
+    made.lake("apply", "--yes")
+    try:
+        yield made
+    finally:
+        made.lake("stream", "stop", check=False)
+
+
 @pytest.fixture(scope="module")
 def streaming(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
-    file = tmp_path_factory.mktemp("declared") / "lake.yaml"
-    file.write_text(unmarked(LAKE_FILE.read_text()))
-    made = Streaming(converged, file)
-    made.lake("apply", "--yes")
-    yield made
-    made.lake("stream", "stop", check=False)
+    with declared(converged, tmp_path_factory.mktemp("declared")) as made:
+        yield made
 
 
 def test_killed_driver_and_executor_each_payment_is_in_the_lake_once(streaming: Streaming) -> None:
-    source = streaming.simulate("--speed-up=1")
+    source = streaming.simulate(*GIVEN, "--speed-up=1")
     said = streaming.lake("airflow", "dags", "test", "payments_stream")
     assert "The stream of payments runs" in said.stdout + said.stderr
     until("the first batches", lambda: streaming.batches() >= 2)
@@ -119,7 +120,7 @@ def test_killed_driver_and_executor_each_payment_is_in_the_lake_once(streaming: 
     if source.poll() is None:
         source.kill()
         source.wait()
-    assert streaming.simulate("--speed-up=max").wait(120) == 0
+    assert streaming.simulate(*GIVEN, "--speed-up=max").wait(120) == 0
     sent = sorted(lines(values(STREAM.seed, population(STREAM.seed, STREAM.accounts), all_of(STREAM))).splitlines())
     until("all records", lambda: streaming.records("bronze") >= len(sent))
     last = max(e["offsets"][p][1] for e in streaming.entries("bronze") for p in e["offsets"] if p == "0")
@@ -135,7 +136,7 @@ def test_the_audit_is_clean_and_finds_what_is_taken_away(streaming: Streaming) -
     text = streaming.lake("airflow", "dags", "test", "payments_audit")
     assert "no account's numbers have a gap: holds" in text.stdout + text.stderr
     entry = next(e for e in reversed(streaming.entries("silver")) if "dead" in e["files"])
-    key = f"{PREFIX}_log/silver/{entry['batch']:020d}.json"
+    key = f"{streaming.name}/_log/silver/{entry['batch']:020d}.json"
     s3 = streaming.site.s3()
     without = entry | {"files": {k: v for k, v in entry["files"].items() if k != "dead"}}
     s3.put_object(Bucket="datalake", Key=key, Body=json.dumps(without).encode())

@@ -1,0 +1,72 @@
+"""The stream of payments as its owner lives with it: seen on the dashboard, taken through a change of its keys, run a micro batch at a time."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.airflow_server import chromium, picture, standalone
+from tests.e2e.test_rotation import let_in, pair
+from tests.e2e.test_stream import Streaming, declared, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def streaming(converged: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
+    """The stream, running and fed."""
+    with declared(converged, tmp_path_factory.mktemp("declared"), "payments-life") as made:
+        made.lake("stream", "start", "--simulate")
+        until("the first batches", lambda: made.batches() >= 2)
+        yield made
+
+
+def test_the_dashboard_shows_it_live(streaming: Streaming, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with standalone(streaming.site, tmp_path_factory.mktemp("airflow"), None, declared=streaming.file) as airflow, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, base_url=airflow.url)
+        page.goto("/plugin/homelake-jobs")
+        inside = page.frame_locator("iframe")
+        inside.get_by_role("link", name="payments-stream").click(timeout=60_000)
+        row = inside.get_by_role("row", name=re.compile("silver"))
+        row.wait_for(timeout=60_000)
+        inside.get_by_text("silver, rows a second").wait_for(timeout=30_000)
+        until("rows a second", lambda: any(float(n) > 50 for n in re.findall(r"[\d.]+", row.inner_text())), 60)
+        page.wait_for_timeout(30_000)  # so that the lines have a course
+        picture(page, "dashboard-stream")
+        seen = next(a for a in airflow.session.get(f"{airflow.url}/homelake/api/snapshot", timeout=30).json()["applications"] if a["name"] == "payments-stream")
+    silver = next(q for q in seen["queries"] if q["name"] == "silver")
+    assert silver["input_rate"] > 50, silver
+    assert silver["behind"] is not None, silver
+
+
+def test_a_change_of_keys_restarts_it_at_a_batch_boundary(streaming: Streaming) -> None:
+    old = pair(streaming.site)
+    uid = streaming.kube("get", "pod", "payments-stream-driver", "-o", "jsonpath={.metadata.uid}")
+    said = streaming.lake("rotate", "keys", "--wait", "400")
+    text = said.stdout + said.stderr
+    assert "batch boundary" in text, text
+    assert pair(streaming.site) != old
+    assert (let_in(streaming.site, *old), let_in(streaming.site, *pair(streaming.site))) == ("InvalidAccessKeyId", "yes")
+    assert streaming.kube("get", "pod", "payments-stream-driver", "-o", "jsonpath={.metadata.uid}") != uid
+    seen = streaming.batches()
+    until("batches with the new keys", lambda: streaming.batches() > seen)
+    assert json.loads(streaming.lake("audit", "--json").stdout)["clean"] is True
+
+
+def test_a_micro_batch_takes_what_came_meanwhile_and_ends(streaming: Streaming) -> None:
+    refused = streaming.lake("airflow", "dags", "test", "payments_micro_batch", check=False)
+    assert "the stream payments-stream is there" in refused.stdout + refused.stderr
+    streaming.lake("stream", "stop")
+    before = streaming.records("silver")
+    source = streaming.simulate()  # it goes on with the stream that it finds there
+    time.sleep(10)
+    source.terminate()
+    assert source.wait(60) in (0, 143), "it ends between two epochs"
+    streaming.lake("airflow", "dags", "test", "payments_micro_batch")
+    assert streaming.records("silver") > before
+    assert streaming.kube("get", "pods", "-l", "spark-role=driver", "--field-selector=status.phase=Running", "-o", "name") == ""
+    report = json.loads(streaming.lake("audit", "--json").stdout)
+    assert (report["clean"], report["counts"]["ahead"]) == (True, 0)
