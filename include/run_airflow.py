@@ -37,9 +37,17 @@ def run_airflow(argv: list[str]) -> int:
 
 def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
     """Until it is told to end. Ctrl-C reaches the whole group of the terminal, and an Airflow whose every process has heard it waits for ever: only its parent is told."""
+    running = list[subprocess.Popen[bytes]]()
+
+    def end(*_: object) -> None:
+        if not running:
+            raise KeyboardInterrupt
+        running[0].send_signal(signal.SIGINT)
+
+    for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(told, end)  # before it starts: one that is ignored here, as in a script's background, would be ignored there
     with subprocess.Popen(["airflow", *argv], env=dict(environment), process_group=0) as airflow:
-        for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(told, lambda *_: airflow.send_signal(signal.SIGINT))
+        running.append(airflow)
         return airflow.wait()
 
 
