@@ -107,6 +107,7 @@ def test_day_two_begins_from_its_form(airflow: Airflow, page: Any, converged: Si
     page.goto(f"/dags/{dag}")
     page.get_by_role("button", name="Trigger").first.click()
     page.get_by_role("dialog").get_by_text(field).first.wait_for(timeout=30_000)
+    page.wait_for_timeout(700)  # until the form has come up
     picture(page, f"form-{dag}")
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
     run = until(lambda: airflow.runs(dag, run_type="manual"), 60, f"run of {dag}")[0]
