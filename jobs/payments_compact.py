@@ -19,14 +19,20 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from payments_alerts import looked_through
 from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, session
 
 MIB = 1024 * 1024
-TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures")}  # by query
+TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures"), "gold": ("alerts",)}  # by query
 COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
-ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",)}
-NEVER_NULL = {"silver": ("batch",), "dead": ("batch",), "figures": ("events", "late", "batch")}  # columns that the stream writes as required
-WHOLE = ("figures",)  # their rows become fewer, so a date is always put together as a whole
+ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
+NEVER_NULL = {
+    "silver": ("batch",),
+    "dead": ("batch",),
+    "figures": ("events", "late", "batch"),
+    "alerts": ("batch",),
+}  # columns that the stream writes as required
+WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
 
 
 class Overtaken(Exception):
@@ -151,6 +157,8 @@ def compact(lake, merge, query, args, clock):
     lake.delete(stray, folders_of(stray))
     left = [r for r in log.compacted.get("replaced", ()) if r["at"] >= before]
     chosen = log.entries[: max(0, len(log.entries) - args.keep)]
+    if query == "silver" and (seen := looked_through(lake)) is not None:
+        chosen = [e for e in chosen if e["batch"] <= seen]  # the alerts have still to read what is after it
     if len(chosen) >= args.min_batches:
         files, old = put_together(lake, merge, log, chosen, args.target_mib * MIB)
         old += [entry(query, e["batch"]) for e in chosen]
@@ -194,6 +202,7 @@ def commit(lake, log, state):
 
 def merger(spark, lake):
     """Spark's part: the rows of some files, written in their order to as many files as wanted."""
+    from pyspark.sql import Window
     from pyspark.sql import functions as f
 
     def merge(table, paths, folder, parts):
@@ -201,6 +210,9 @@ def merger(spark, lake):
         if table == "figures":
             sums = [f.sum(n).alias(n) for n in ("events", "amount", "late")]
             rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
+        elif table == "alerts":  # of an alert that has grown the newest row counts
+            newest = f.row_number().over(Window.partitionBy("id").orderBy(f.desc("batch")))
+            rows = rows.withColumn("newest", newest).where("newest = 1").drop("newest")
         for name in NEVER_NULL.get(table, ()):  # what is read may be null to Spark; a reader must not find two schemas in one table
             rows = rows.withColumn(name, f.coalesce(name, f.lit(0).cast("bigint")))
         order = ORDER[table]
@@ -211,7 +223,7 @@ def merger(spark, lake):
 
 
 def main():
-    """Put together what both queries have written. Returns the exit code."""
+    """Put together what the queries have written. Returns the exit code."""
     args, spark = parsed(), None
     task = f"put together the files of {args.path}"
     try:

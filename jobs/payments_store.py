@@ -161,10 +161,14 @@ class Store:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(self._remove_empty, folders))
 
+    def remove(self, folder):
+        """Remove a folder with everything in it; one that is gone already is none's loss."""
+        self._fs.delete(self._at(folder), True)
+
     def _remove_empty(self, folder):
         # A flat listing: where versions are kept, MinIO shows a folder in a folder as long as it holds delete markers.
         if not self.listing(folder):
-            self._fs.delete(self._at(folder), True)
+            self.remove(folder)
 
 
 def _unless_missing(call):

@@ -2,7 +2,7 @@
 
     payments_stream.py --bootstrap HOST:PORT --topic payments --path s3a://datalake/payments/ --checkpoint s3a://checkpoints/payments/
 
-Two queries read the topic. Each batch writes its files to folders of its own, and then one line to the log `_log/QUERY/BATCH.json`: the
+Two queries read the topic; alerts of fraud follow what they commit (payments_alerts.py). Each batch writes its files to folders of its own, and then one line to the log `_log/QUERY/BATCH.json`: the
 commit. Files that the log does not name do not count, so a killed batch leaves nothing that anyone would read. The line is written with
 "only if it is not there", so of two drivers that run by mistake one is stopped. Form of log and tables: docs/reference/payments.md.
 
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import payments_store
+from payments_alerts import Alerts
 from payments_log import Query, agree
 from payments_store import REFUSED, Store, Unfit, failed, session
 
@@ -175,16 +176,22 @@ def explained(error):
     return 3, payments_store.explained(error)
 
 
-def follow(queries, stop):
-    """Wait until the queries end, one fails, or a stop is asked for; then stop what runs at a batch boundary. Raises what ended a query."""
+def follow(queries, alerts, stop):
+    """Wait until the queries end, one of them or a look for alerts fails, or a stop is asked for; then stop what runs at a batch boundary. Raises what failed."""
+    failed = None
     while not stop.exists():
+        try:
+            alerts.turn()
+        except Exception as error:
+            failed = error
+            break
         ended = {q: q.handle.exception() for q in queries if not q.handle.isActive}
         if any(e and RECOVERED not in str(e) for e in ended.values()) or (len(ended) == len(queries) and not any(ended.values())):
             break
         for query in (q for q, error in ended.items() if error):
             query.start()
         time.sleep(0.2)
-    failed = next((e for q in queries if (e := q.handle.exception()) and RECOVERED not in str(e)), None)
+    failed = failed or next((e for q in queries if (e := q.handle.exception()) and RECOVERED not in str(e)), None)
     for query in queries:
         query.end()
     if failed:
@@ -208,11 +215,12 @@ def main():
 
 
 def stream(spark, args):
-    """Start both queries and see them through. Returns the exit code."""
+    """Start both queries, with the alerts beside them, and see them through. Returns the exit code."""
     lake, checkpoint = Store(spark, args.path), Store(spark, args.checkpoint)
     agree(checkpoint, args)
     queries = [Query(name, lake, checkpoint, args.late_after) for name in ("bronze", "silver")]
-    payments = Payments(spark, lake, args)
+    payments, alerts = Payments(spark, lake, args), Alerts(spark, lake, checkpoint, args.alerts_every)
+    alerts.begin()
     trigger = {"availableNow": True} if args.once else {"processingTime": f"{args.trigger:g} seconds"}
     for query, rows, writer in (
         (queries[0], payments.records(), payments.bronze),
@@ -223,7 +231,10 @@ def stream(spark, args):
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", query.name)
         query.start()
     print(f"The stream of {args.topic} runs: {args.bootstrap} to {args.path}", flush=True)
-    follow(queries, Path(args.stop_file))
+    follow(queries, alerts, Path(args.stop_file))
+    alerts.end()
+    if args.once:
+        alerts.catch_up()
     print("The stream has ended at a batch boundary", flush=True)
     return 0
 
@@ -237,6 +248,7 @@ def parsed():
     parser.add_argument("--duplicates-within", type=int, default=900, help="seconds of Kafka's time within which a record seen twice is kept once")
     parser.add_argument("--late-after", type=float, default=60, help="seconds of event time behind the newest event, after which one is marked as late")
     parser.add_argument("--max-records", type=int, default=100_000, help="most records in a batch")
+    parser.add_argument("--alerts-every", type=float, default=30, help="seconds from one look for fraud to the next")
     parser.add_argument("--kafka-config", help="a file of Kafka client properties, for TLS and SASL")
     parser.add_argument("--stop-file", default="/tmp/homelake-stop", help="end at a batch boundary once this file is there")
     parser.add_argument("--once", action="store_true", help="take what is there, then end")

@@ -19,6 +19,7 @@ COLUMNS = {
     "silver": 'id, account, seq, ts, type, status, amount, currency, postings, late, partition, "offset", batch',
     "dead": 'partition, "offset"',
     "figures": "minute, currency, type, status, events, amount, late",
+    "alerts": "id, events",
 }
 EMPTY = {
     "bronze": 'partition int, "offset" bigint, id varchar',
@@ -26,6 +27,7 @@ EMPTY = {
     'postings struct(account varchar, amount bigint, currency varchar)[], late boolean, partition int, "offset" bigint, batch bigint',
     "dead": 'partition int, "offset" bigint',
     "figures": "minute bigint, currency varchar, type varchar, status varchar, events bigint, amount bigint, late bigint",
+    "alerts": "id varchar, events varchar[]",
 }
 QUIET = 30.0  # seconds without a record from Kafka, after which it is given up
 AT_ONCE, SLICE = 10_000, 0.5  # records a call; and its seconds, which librdkafka waits out whenever there are fewer
@@ -34,14 +36,14 @@ AT_ONCE, SLICE = 10_000, 0.5  # records a call; and its seconds, which librdkafk
 def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None], day: date | None = None) -> AuditReport:
     """Audit the stream as it is now; with a day, of the events only that day's. Raises LakeError when there is nothing to audit, or lake or Kafka cannot be read."""
     log = StreamLog(connections("lake_s3"), payments.path)
-    # Silver first: what bronze has beyond it is then only what came in between.
-    silver, bronze = log.read("silver"), log.read("bronze")
+    # Each before what it is made of: what the latter has beyond it is then only what came in between.
+    gold, silver, bronze = log.read("gold"), log.read("silver"), log.read("bronze")
     if silver.last() is None or bronze.last() is None:
         raise LakeError("audit", payments.path, "the stream has not committed a batch yet", "./lake stream status shows how far it is")
     records = Records(connections("kafka_default"), payments.topic)
     limits = bounds(bronze.offsets(), silver.offsets(), records.first(sorted(bronze.offsets())))
     say(f"reading {payments.path} through batch {silver.last()[0]} of silver")  # type: ignore[index]
-    opened = Tables(connections("lake_s3"), log, {"bronze": bronze, "silver": silver, "dead": silver, "figures": silver})
+    opened = Tables(connections("lake_s3"), log, {"bronze": bronze, "silver": silver, "dead": silver, "figures": silver, "alerts": gold})
     say(f"counting the records of {payments.topic} that Kafka holds")
     opened.fill("bounds", "partition int, first bigint, last bigint", limits)
     opened.fill("counted", "partition int, n bigint", list(records.count({p: (a, b) for p, a, b in limits}).items()))

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"Of the events only the {c['judged']:,} of {args.day} were looked at.")
         if c["removed"] or c["unmarked"]:
             print(f"Not checked: {c['removed']:,} records that Kafka no longer holds, and the marks of {c['unmarked']:,} events of compacted batches.")
-        print(f"{c['records']:,} records: {c['events']:,} events of {c['accounts']:,} accounts ({c['late']:,} late), {c['dead']:,} dead letters, {c['repeated']:,} repetitions. "
+        print(f"{c['records']:,} records: {c['events']:,} events of {c['accounts']:,} accounts ({c['late']:,} late), {c['dead']:,} dead letters, {c['repeated']:,} repetitions; {c['alerts']:,} alerts. "
               f"{c['open']:,} numbers may still come late, {c['ahead']:,} records are left for the next audit. {time.monotonic() - began:.1f} s")  # fmt: skip
     report.raise_failed()
     return 0

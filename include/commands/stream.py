@@ -20,7 +20,7 @@ from include.lake.lake import Lake, load_lake
 from include.lake.resource import ensure, plan
 from include.lake.spec import LAKE_FILE, read_spec
 from include.lake.stream import NAME
-from include.lake.stream_log import QUERIES, TABLES, QueryLog, behind
+from include.lake.stream_log import LOGS, TABLES, QueryLog, behind
 from include.settings import ROOT, command_line_connections
 
 NOTES = ROOT / ".lab" / "simulator"  # longer than any lab's name
@@ -124,7 +124,7 @@ def status(args: argparse.Namespace, lake: Lake, clients: Clients) -> int:
                    "driver": f"{NAME}-driver" if observed else None, "differs": sorted(todo.fields()) if observed else [], "starts": attempts,
                    "seconds": round(since)},
         "simulator": Simulation(NOTES).pid(),
-        "queries": [_query(reader.read(q), now, ends) for q in QUERIES],
+        "queries": [_query(reader.read(q), now, ends) for q in LOGS],
     }  # fmt: skip
     print(json.dumps(found, indent=2) if args.json else "\n".join(_lines(found)))
     return 2 if todo else 0

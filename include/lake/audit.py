@@ -1,6 +1,6 @@
 """The audit of the stream: that each record of Kafka is in the lake once, and each cent with it. Checks are SQL over tables that others have filled.
 
-The tables: `bronze` (partition, offset, id), `silver`, `dead` (partition, offset), `figures`; `counted` (partition, n: what Kafka holds within
+The tables: `bronze` (partition, offset, id), `silver`, `dead` (partition, offset), `figures`, `alerts` (id, events); `counted` (partition, n: what Kafka holds within
 the bounds), `bounds` (partition, first, last: the offsets that both queries have and Kafka still has), `marks` (batch, below: the event time
 below which its rows are late), `settled` (ts: the event time before which nothing late may still come). `audit` adds the views `judged` and
 `judged_figures` (silver and figures, of the day that is asked for) and `numbered` (account, seq, ts, before: the number before it). Each check gives
@@ -89,6 +89,12 @@ CHECKS = (
         AGAIN,
     ),
     Check("every amount is above nothing", "select id, amount from judged where amount <= 0", "The stream takes no such event: silver was changed by hand"),
+    Check(
+        "every alert names events that are in silver",
+        "select a.id, a.event from (select id, unnest(events) as event from alerts) a anti join silver s on s.id = a.event "
+        "union select id, null from alerts where len(events) = 0",
+        "Look at the driver's log, and compare _log/gold with _log/silver: the alerts were made from files that the log no longer names",
+    ),
 )
 
 
@@ -146,6 +152,7 @@ COUNTS = {
     "open": "select coalesce(sum(seq - before - 1), 0) from numbered where seq > before + 1 and ts >= (select ts from settled)",
     "accounts": "select count(distinct account) from judged",
     "judged": "select count(*) from judged",
+    "alerts": "select count(distinct id) from alerts",
 }
 
 

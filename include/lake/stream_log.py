@@ -6,8 +6,9 @@ from typing import Any
 
 from include.lake.errors import LakeError
 
-TABLES = {"bronze": "bronze", "silver": "silver", "dead": "silver", "figures": "silver"}  # by which query each is written
-QUERIES = ("bronze", "silver")
+TABLES = {"bronze": "bronze", "silver": "silver", "dead": "silver", "figures": "silver", "alerts": "gold"}  # by which query each is written
+QUERIES = ("bronze", "silver")  # what reads Kafka
+LOGS = (*QUERIES, "gold")
 FORMAT = 1
 WINDOW = 60_000  # ms before the newest commit, over which the rate is taken
 

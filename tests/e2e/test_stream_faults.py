@@ -73,7 +73,7 @@ class Story:
 
     def table(self, name: str) -> pa.Table:
         """What a reader sees: the files that the log names."""
-        files = [f["path"] for q in ("bronze", "silver") for e in self.site.entries(q) for f in e["files"].get(name, [])]
+        files = [f["path"] for q in ("bronze", "silver", "gold") for e in self.site.entries(q) for f in e["files"].get(name, [])]
         bodies = [self.site.server.s3.get_object(Bucket=self.site.server.bucket, Key=f"{self.site.prefix}/{f}")["Body"].read() for f in files]
         return pa.concat_tables([pq.read_table(io.BytesIO(b)) for b in bodies])
 

@@ -32,11 +32,11 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_clean_one(audited: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    audited["counts"] = {"records": 1200, "events": 1100, "dead": 40, "repeated": 60, "late": 5, "ahead": 3, "accounts": 7}
+    audited["counts"] = {"records": 1200, "events": 1100, "dead": 40, "repeated": 60, "late": 5, "ahead": 3, "accounts": 7, "alerts": 4}
     code, out, _ = run(capsys, "audit")
     assert (code, audited["day"]) == (0, None)
     assert out.splitlines()[0] == "✓ nothing is lost"
-    assert "1,200 records: 1,100 events of 7 accounts (5 late), 40 dead letters, 60 repetitions." in out
+    assert "1,200 records: 1,100 events of 7 accounts (5 late), 40 dead letters, 60 repetitions; 4 alerts." in out
     assert "3 records are left for the next audit" in out
     assert "Not checked" not in out
 

@@ -62,6 +62,9 @@ class Memory:
     def names(self, folder: str) -> list[str]:
         return [n.rpartition("/")[2] for n in self.texts if n.rpartition("/")[0] == folder]
 
+    def newest(self, folder: str) -> int | None:
+        return max((int(n[:20]) for n in self.names(folder) if n[:20].isdigit()), default=None)
+
     def listing(self, folder: str) -> list[tuple[str, int, int]]:
         return sorted((p, 10 * len(rows), at) for p, (rows, at) in self.data.items() if p.startswith(f"{folder.rstrip('/')}/"))
 
@@ -83,22 +86,25 @@ class Memory:
             for key, n in rows:
                 sums[key] += n
             rows = list(sums.items())
+        elif table == "alerts":
+            rows = list(dict(sorted(rows)).items())  # the newest of each
         for part in range(parts):
             self.write(f"{folder}part-{part}.parquet", sorted(rows)[part::parts])
 
 
 def batch(lake: Memory, n: int, dates: tuple[str, ...] = ("2026-05-01",)) -> None:
-    """Both queries' batch n, with one event and one figure a date."""
-    for query, tables in (("bronze", ("bronze",)), ("silver", ("silver", "figures"))):
+    """The queries' batch n, with one event and one figure a date, and an alert that is there twice as it grows."""
+    for query, tables in (("bronze", ("bronze",)), ("silver", ("silver", "figures")), ("gold", ("alerts",))):
         files: dict[str, Any] = {}
         for table in tables:
-            for date in dates:
+            for date in dates[:1] if table == "alerts" else dates:
                 path = f"{table}/batch={n:020d}-aaaaaaaa/date={date}/part-0.parquet"
-                lake.data[path] = ([("minute", 1)] if table == "figures" else [(n, date)], lake.now)
+                rows: dict[str, list[Row]] = {"figures": [("minute", 1)], "alerts": [(f"alert {n // 2}", n)]}
+                lake.data[path] = (rows.get(table, [(n, date)]), lake.now)
                 files.setdefault(table, []).append({"path": path, "bytes": 10})
         counts = {"records": len(dates)} | ({"silver": len(dates), "dead": 0, "late": 0} if query == "silver" else {})
         entry = {"format": 1, "query": query, "batch": n, "committed": lake.now, "offsets": {"0": [10 * n, 10 * n + 9], **({"1": [n, n]} if n > 2 else {})},
-                 "files": files, "counts": counts, "high_water": 1000 + n, "late_after": 60}  # fmt: skip
+                 "files": files, "counts": counts, "high_water": 1000 + n, "late_after": 60, "silver": n}  # fmt: skip
         lake.texts[f"_log/{query}/{n:020d}.json"] = (json.dumps(entry), 1)
 
 
@@ -125,8 +131,11 @@ def read(lake: Memory, query: str) -> QueryLog:
 def view(lake: Memory) -> dict[str, Any]:
     """What a reader sees; every file that the log names must be there."""
     logs = {q: read(lake, q) for q in TABLES}
-    rows = {t: [r for f in logs[q].files(t) for r in lake.data[f][0]] for q, t in (("bronze", "bronze"), ("silver", "silver"), ("silver", "figures"))}
-    return {"bronze": sorted(rows["bronze"]), "silver": sorted(rows["silver"]), "figures": sum(n for _, n in rows["figures"]),
+    rows = {
+        t: [r for f in logs[q].files(t) for r in lake.data[f][0]]
+        for q, t in (("bronze", "bronze"), ("silver", "silver"), ("silver", "figures"), ("gold", "alerts"))
+    }
+    return {"bronze": sorted(rows["bronze"]), "silver": sorted(rows["silver"]), "figures": sum(n for _, n in rows["figures"]), "alerts": dict(sorted(rows["alerts"])),
             "logs": {q: (log.counts(), log.offsets(), log.last() and log.last()[0]) for q, log in logs.items()}}  # type: ignore[index] # fmt: skip
 
 
@@ -145,6 +154,23 @@ def test_old_batches_become_a_file_a_date_and_the_view_stays() -> None:
     ]
     assert sum(len(lake.data[f["path"]][0]) for f in log.compacted["files"]["figures"]) == 2, "partial sums are summed"
     assert (log.compacted["offsets"], log.compacted["high_water"]) == ({"0": [0, 99], "1": [3, 9]}, 1009)
+
+
+def test_what_the_alerts_have_not_looked_through_is_left() -> None:
+    lake = lake_of(12)
+    for n in range(6, 12):
+        del lake.texts[f"_log/gold/{n:020d}.json"]
+    before = view(lake)
+    run(lake)
+    assert [(read(lake, q).compacted or {})["through"] for q in TABLES] == [9, 5, 3]
+    assert view(lake) == before
+
+
+def test_of_an_alert_that_has_grown_one_row_is_left() -> None:
+    lake = lake_of(12)
+    run(lake)
+    (file,) = read(lake, "gold").compacted["files"]["alerts"]  # type: ignore[index]
+    assert lake.data[file["path"]][0] == [(f"alert {n}", 2 * n + 1) for n in range(5)]
 
 
 def test_too_few_batches_are_left_and_nothing_is_written() -> None:

@@ -51,7 +51,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     site.connections = from_environment(  # type: ignore[attr-defined]
         {"AIRFLOW_CONN_KAFKA_DEFAULT": '{"conn_type": "kafka", "extra": {"bootstrap.servers": "k:9092"}}', "AIRFLOW_CONN_LAKE_S3": '{"conn_type": "aws"}'}
     )
-    logs = {"bronze": QueryLog("bronze", None, []), "silver": QueryLog("silver", None, [ENTRY])}
+    logs = {"bronze": QueryLog("bronze", None, []), "silver": QueryLog("silver", None, [ENTRY]), "gold": QueryLog("gold", None, [])}
     monkeypatch.setattr(commands, "StreamLog", lambda connection, path: SimpleNamespace(read=lambda query: logs[query]))
     monkeypatch.setattr(commands, "Clients", lambda *args: site)
     monkeypatch.setattr(commands, "command_line_connections", lambda: None)
@@ -117,6 +117,7 @@ def test_status_says_how_far_it_is(site: FakeSite, capsys: pytest.CaptureFixture
         "simulator: process 4711",
         "bronze: no batch yet",
         "silver: batch 0, committed 2.5 s ago; 100 records, 97 silver, 3 dead; 15 offsets behind Kafka",
+        "gold: no batch yet",
     ]
     assert site.writes == before
     assert site.streams.application
@@ -137,7 +138,7 @@ def test_files_are_those_that_the_log_names(site: FakeSite, capsys: pytest.Captu
     [
         (("files",), "a table is named with `files`, and only there"),
         (("start", "silver"), "a table is named with `files`, and only there"),
-        (("files", "gold"), "there is no such table. Tables are bronze, silver, dead, figures"),
+        (("files", "gold"), "there is no such table. Tables are bronze, silver, dead, figures, alerts"),
         (("stop", "--simulate"), "--simulate and --rate are of `start`"),
         (("start", "--rate", "0"), "'0' is no number above 0"),
     ],

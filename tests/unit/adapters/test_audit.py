@@ -29,9 +29,11 @@ SCHEMAS = {
                          ("status", pa.string()), ("reason", pa.string()), ("amount", pa.int64()), ("currency", pa.string()), ("postings", POSTINGS),
                          ("late", pa.bool_()), ("partition", pa.int32()), ("offset", pa.int64()), ("timestamp", pa.int64()), ("batch", pa.int64())]),
     "dead": pa.schema([("partition", pa.int32()), ("offset", pa.int64()), ("value", pa.binary()), ("cause", pa.string())]),
+    "alerts": pa.schema([("id", pa.string()), ("events", pa.list_(pa.string())), ("batch", pa.int64())]),
     "figures": pa.schema([("minute", pa.int64()), ("currency", pa.string()), ("type", pa.string()), ("status", pa.string()), ("events", pa.int64()),
                           ("amount", pa.int64()), ("late", pa.int64()), ("batch", pa.int64())]),
 }  # fmt: skip
+QUERY = {"bronze": "bronze", "alerts": "gold"}  # of a table, when it is not silver
 CONNECTIONS = {
     "lake_s3": Connection("lake_s3", "aws", "", "root", Secret("hunter2"), None, {"endpoint_url": "http://127.0.0.1:9"}),
     "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": "127.0.0.1:9"}),
@@ -57,7 +59,7 @@ class Written:
     """A stream of two batches: 6 events of one account, a repetition, a dead letter; and one record more in bronze than silver has."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.entries = folder, {q: [self._entry(0), self._entry(1)] for q in ("bronze", "silver")}
+        self.folder, self.entries = folder, {q: [self._entry(0), self._entry(1)] for q in ("bronze", "silver", "gold")}
         first = [self._event(n, n) for n in (1, 2, 3)]
         second = [self._event(n, n + 1, batch=1) for n in (4, 5, 6)]
         said = [(e["offset"], json.dumps({"id": e["id"], "amount": e["amount"]}).encode()) for e in first + second]
@@ -70,6 +72,7 @@ class Written:
             amount = sum(e["amount"] for e in events)
             self.write("figures", batch, [{"minute": START, "currency": "EUR", "type": "purchase", "status": "approved", "events": len(events), "amount": amount,
                                            "late": 0, "batch": batch}])  # fmt: skip
+        self.write("alerts", 0, [{"id": "a", "events": ["e1", "e2"], "batch": 0}])
         for query, last in (("bronze", 9), ("silver", 8)):
             self.entries[query][0]["offsets"], self.entries[query][1]["offsets"] = {"0": [0, 3]}, {"0": [4, last]}
 
@@ -87,11 +90,11 @@ class Written:
         file = self.folder / "datalake/payments" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, SCHEMAS[table]), file)
-        entry = self.entries["bronze" if table == "bronze" else "silver"][batch]
+        entry = self.entries[QUERY.get(table, "silver")][batch]
         entry["files"][table] = [{"path": name, "bytes": file.stat().st_size}]
 
     def file(self, table: str, batch: int) -> Path:
-        named: str = self.entries["bronze" if table == "bronze" else "silver"][batch]["files"][table][0]["path"]
+        named: str = self.entries[QUERY.get(table, "silver")][batch]["files"][table][0]["path"]
         return self.folder / "datalake/payments" / named
 
 
@@ -111,7 +114,16 @@ def run(day: date | None = None) -> AuditReport:
 def test_a_stream_in_order_is_clean(written: Written) -> None:
     found = run()
     assert found.failed == ()
-    assert {n: c for n, c in found.counts.items() if c} == {"records": 8, "events": 6, "dead": 1, "repeated": 1, "ahead": 1, "accounts": 1, "judged": 6}
+    assert {n: c for n, c in found.counts.items() if c} == {
+        "records": 8,
+        "events": 6,
+        "dead": 1,
+        "repeated": 1,
+        "ahead": 1,
+        "accounts": 1,
+        "judged": 6,
+        "alerts": 1,
+    }
 
 
 def test_files_that_the_log_does_not_name_do_not_count(written: Written) -> None:

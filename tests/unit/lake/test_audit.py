@@ -32,6 +32,7 @@ def clean(db: Db) -> None:
     db.execute(
         "insert into figures select ts - ts % 60000, currency, type, status, count(*), sum(amount), count_if(late) from silver group by 1, 2, 3, 4, batch"
     )
+    db.execute("insert into alerts values ('a', ['A1-1', 'A1-2']), ('a', ['A1-1', 'A1-2', 'A1-4']), ('b', ['A2-1'])")
     db.execute("create table bounds as select * from (values (0, 0, 8), (1, 0, 3)) t(partition, first, last)")
     db.execute("create table counted as select * from (values (0, 7), (1, 3)) t(partition, n)")
     db.execute("create table marks as select * from (values (0, ?), (1, ?)) t(batch, below)", [START - 60 * SECOND, START + 4 * SECOND])
@@ -53,7 +54,7 @@ def test_a_lake_in_order_has_no_finding(db: Db) -> None:
     found = report(db)
     assert found.failed == ()
     assert found.counts == {"records": 10, "events": 8, "dead": 1, "repeated": 1, "late": 1, "ahead": 1, "removed": 0, "unmarked": 0, "open": 0, "accounts": 2,
-                            "judged": 8}  # fmt: skip
+                            "judged": 8, "alerts": 2}  # fmt: skip
     found.raise_failed()
     assert found.as_dict()["clean"] is True
 
@@ -78,6 +79,8 @@ def test_a_lake_in_order_has_no_finding(db: Db) -> None:
     ("update silver set amount = 0 where id = 'A1-1'", [9, 10]),
     ("update figures set amount = amount + 1", [9]),
     ("update silver set amount = amount + 1 where id = 'A1-1'", [9]),
+    ("update alerts set events = ['A2-1', 'A2-9'] where id = 'b'", [11]),
+    ("insert into alerts values ('c', [])", [11]),
 ])  # fmt: skip
 def test_a_fault_is_found_by_the_checks_for_it(db: Db, fault: str, checks: list[int]) -> None:
     db.execute(fault)
