@@ -26,12 +26,8 @@ MIB = 1024 * 1024
 TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures"), "gold": ("alerts",)}  # by query
 COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
 ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
-NEVER_NULL = {
-    "silver": ("batch",),
-    "dead": ("batch",),
-    "figures": ("events", "late", "batch"),
-    "alerts": ("batch",),
-}  # columns that the stream writes as required
+# Columns that the stream writes as required.
+NEVER_NULL = {"silver": ("batch",), "dead": ("batch",), "figures": ("events", "late", "batch"), "alerts": ("batch",)}
 WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
 
 
@@ -86,11 +82,6 @@ def _parsed(text, name):
     if form != FORMAT:
         raise Unfit(f"{name} in the log has the form {form}, and {FORMAT} is known: use the Homelake that wrote it")
     return value
-
-
-def due(log, before):
-    """What was replaced earlier than a moment (ms)."""
-    return [r["path"] for r in log.compacted.get("replaced", ()) if r["at"] < before]
 
 
 def orphans(log, listing, before):
@@ -151,7 +142,7 @@ def compact(lake, merge, query, args, clock):
     folder, in that many parts; `clock()` is the time in milliseconds. Returns what was done, in a sentence.
     """
     log, before = read_log(lake, query), clock() - int(args.grace_minutes * 60_000)
-    gone = due(log, before)
+    gone = [r["path"] for r in log.compacted.get("replaced", ()) if r["at"] < before]
     lake.delete(gone, folders_of(gone))
     stray = orphans(log, [f for t in TABLES[query] for f in lake.listing(t)], before)
     lake.delete(stray, folders_of(stray))
@@ -202,7 +193,6 @@ def commit(lake, log, state):
 
 def merger(spark, lake):
     """Spark's part: the rows of some files, written in their order to as many files as wanted."""
-    from pyspark.sql import Window
     from pyspark.sql import functions as f
 
     def merge(table, paths, folder, parts):
@@ -211,8 +201,8 @@ def merger(spark, lake):
             sums = [f.sum(n).alias(n) for n in ("events", "amount", "late")]
             rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
         elif table == "alerts":  # of an alert that has grown the newest row counts
-            newest = f.row_number().over(Window.partitionBy("id").orderBy(f.desc("batch")))
-            rows = rows.withColumn("newest", newest).where("newest = 1").drop("newest")
+            names = [n for n in rows.columns if n != "id"]
+            rows = rows.groupBy("id").agg(*[f.max_by(n, "batch").alias(n) for n in names])
         for name in NEVER_NULL.get(table, ()):  # what is read may be null to Spark; a reader must not find two schemas in one table
             rows = rows.withColumn(name, f.coalesce(name, f.lit(0).cast("bigint")))
         order = ORDER[table]

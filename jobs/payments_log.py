@@ -6,6 +6,9 @@ import time
 
 from payments_store import FORMAT, Unfit, compacted_at, entry
 
+# Spark 4.1 ends a query with this after it has gone through a batch of a killed run: the batch is done, only its figures are not there. Begin again.
+RECOVERED = '"scala.collection.IterableOps.map(scala.Function1)" because the return value of "scala.Option.get()" is null'
+
 
 class Stopped(Exception):
     """A batch that must not begin, since the stream is to end before it."""
@@ -92,6 +95,24 @@ class Query:
                 f"batch {number} of {self.name} is in the lake's log with other offsets than the checkpoint has. Declare the checkpoint that wrote this path"
             )
         self.high_water = known["high_water"]
+
+
+def follow(queries, alerts, stop):
+    """Wait until the queries end, one fails or a look for alerts does, or a stop is asked for; then stop what runs at a batch boundary. Raises what failed."""
+    failed = None
+    while not (stop.exists() or failed):
+        failed = alerts.turn()
+        ended = {q: q.handle.exception() for q in queries if not q.handle.isActive}
+        if any(e and RECOVERED not in str(e) for e in ended.values()) or (len(ended) == len(queries) and not any(ended.values())):
+            break
+        for query in (q for q, error in ended.items() if error):
+            query.start()
+        time.sleep(0.2)
+    failed = next((e for q in queries if (e := q.handle.exception()) and RECOVERED not in str(e)), failed)
+    for query in queries:
+        query.end()
+    if failed:
+        raise failed
 
 
 def agree(checkpoint, args):

@@ -2,9 +2,10 @@
 
     payments_stream.py --bootstrap HOST:PORT --topic payments --path s3a://datalake/payments/ --checkpoint s3a://checkpoints/payments/
 
-Two queries read the topic; alerts of fraud follow what they commit (payments_alerts.py). Each batch writes its files to folders of its own, and then one line to the log `_log/QUERY/BATCH.json`: the
+Two queries read the topic. Each batch writes its files to folders of its own, and then one line to the log `_log/QUERY/BATCH.json`: the
 commit. Files that the log does not name do not count, so a killed batch leaves nothing that anyone would read. The line is written with
 "only if it is not there", so of two drivers that run by mistake one is stopped. Form of log and tables: docs/reference/payments.md.
+Alerts of fraud follow what silver commits, beside the batches: payments_alerts.py.
 
 It runs until the file /tmp/homelake-stop appears, then ends at a batch boundary; with --once it takes what is there and ends.
 Exit codes: 0 ended in order, 2 it cannot run as declared (a restart does not help), 3 the lake or Kafka refused (a restart may help).
@@ -13,19 +14,16 @@ Exit codes: 0 ended in order, 2 it cannot run as declared (a restart does not he
 import argparse
 import re
 import sys
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import payments_store
 from payments_alerts import Alerts
-from payments_log import Query, agree
+from payments_log import Query, agree, follow
 from payments_store import REFUSED, Store, Unfit, failed, session
 
 ROWS_A_FILE = 50_000
-# Spark 4.1 ends a query with this after it has gone through a batch of a killed run: the batch is done, only its figures are not there. Begin again.
-RECOVERED = '"scala.collection.IterableOps.map(scala.Function1)" because the return value of "scala.Option.get()" is null'
 POSTINGS = "array<struct<account string, amount bigint, currency string>>"
 EVENT = (
     "id string, account string, seq bigint, ts bigint, type string, status string, reason string, amount bigint, currency string, channel string, "
@@ -176,28 +174,6 @@ def explained(error):
     return 3, payments_store.explained(error)
 
 
-def follow(queries, alerts, stop):
-    """Wait until the queries end, one of them or a look for alerts fails, or a stop is asked for; then stop what runs at a batch boundary. Raises what failed."""
-    failed = None
-    while not stop.exists():
-        try:
-            alerts.turn()
-        except Exception as error:
-            failed = error
-            break
-        ended = {q: q.handle.exception() for q in queries if not q.handle.isActive}
-        if any(e and RECOVERED not in str(e) for e in ended.values()) or (len(ended) == len(queries) and not any(ended.values())):
-            break
-        for query in (q for q, error in ended.items() if error):
-            query.start()
-        time.sleep(0.2)
-    failed = failed or next((e for q in queries if (e := q.handle.exception()) and RECOVERED not in str(e)), None)
-    for query in queries:
-        query.end()
-    if failed:
-        raise failed
-
-
 def main():
     """Run the stream. Returns the exit code."""
     args, spark = parsed(), None
@@ -220,7 +196,6 @@ def stream(spark, args):
     agree(checkpoint, args)
     queries = [Query(name, lake, checkpoint, args.late_after) for name in ("bronze", "silver")]
     payments, alerts = Payments(spark, lake, args), Alerts(spark, lake, checkpoint, args.alerts_every)
-    alerts.begin()
     trigger = {"availableNow": True} if args.once else {"processingTime": f"{args.trigger:g} seconds"}
     for query, rows, writer in (
         (queries[0], payments.records(), payments.bronze),
@@ -230,11 +205,10 @@ def stream(spark, args):
         query.writer = rows.writeStream.queryName(query.name).option("checkpointLocation", place).foreachBatch(writer(query)).trigger(**trigger)
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", query.name)
         query.start()
+    alerts.begin()
     print(f"The stream of {args.topic} runs: {args.bootstrap} to {args.path}", flush=True)
     follow(queries, alerts, Path(args.stop_file))
     alerts.end()
-    if args.once:
-        alerts.catch_up()
     print("The stream has ended at a batch boundary", flush=True)
     return 0
 

@@ -22,6 +22,7 @@ from include.lake.lake import load_lake
 from include.lake.s3a import s3a_profile
 from include.lake.secret import Secret
 from include.lake.spec.streams import Payments
+from include.lake.stream_log import TABLES as OF
 from lab.site import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
@@ -141,7 +142,7 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
     compacted(site, "--min-batches=2", "--keep=1", "--grace-minutes=0")
     assert view(site) == before
     log = StreamLog(lake_s3(site), site.path)
-    named = {f for t, q in (("bronze", "bronze"), ("silver", "silver"), ("dead", "silver"), ("figures", "silver")) for f in log.read(q).files(t)}
+    named = {f for t, q in OF.items() for f in log.read(q).files(t)}
     left = {k for k in keys(site) if not k.startswith("_log/")}
     assert {k for k in left if not k.endswith("/")} == named, "nothing else is left"
     # S3A keeps an empty object for a folder that was written to: of those that still hold something, and of no other.

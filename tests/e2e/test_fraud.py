@@ -1,27 +1,54 @@
-"""Alerts of fraud by a real stream, held against the simulator's ground truth; and that neither kills nor the cut of the batches change them."""
+"""Alerts of fraud by a real stream, held against the simulator's ground truth; neither a kill nor the cut of the batches changes them."""
 
 import io
+import re
+import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bench.stream_site import StreamSite, stream_site
 from include.adapters.audit import run_audit
+from include.adapters.stream_log import StreamLog
 from include.connections import Connection
 from include.lake.secret import Secret
 from include.lake.spec.streams import Payments
 from simulator.schema import labels
 from simulator.stream import Stream
+from tests.e2e.test_compaction import compacted
 from tests.unit.simulator.streams import all_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-# Half an hour as the simulator's defaults have it for each account, and as much fraud, so that what the rules find by mistake weighs as it would.
-# The thresholds were set on the seeds 1 and 2.
-SHAPE: dict[str, Any] = {"seed": 3, "rate": 200, "accounts": 20_000, "duration": 1800, "fraud": 0.002}
+# Ten minutes of a twentieth of what the simulator makes by default, with more fraud, so that there are attacks enough to count.
+SHAPE: dict[str, Any] = {"seed": 4, "rate": 200, "accounts": 20_000, "duration": 600, "fraud": 0.03}
+
+
+class Rates(NamedTuple):
+    """Of a rule: shares of its attacks that were found, of their events that were named, of its alerts that are right."""
+
+    attacks: float
+    events: float
+    right: float
+
+
+# A little below what six seeds gave. Attacks that the ten minutes cut off count as missed, so over an hour it is more: docs/explanation/stream.md.
+LEAST = {"card_testing": Rates(0.87, 0.96, 0.98), "account_takeover": Rates(0.81, 0.88, 0.97), "mule_chain": Rates(0.86, 0.93, 0.98)}
+
+
+def measured(found: list[dict[str, Any]], attacks: dict[str, set[str]]) -> Rates:
+    """Right is an alert when half of its events, or more, are of an attack that the rule is for."""
+    events, named = set().union(*attacks.values()), {e for a in found for e in a["events"]}
+    return Rates(
+        sum(not of.isdisjoint(named) for of in attacks.values()) / len(attacks),
+        len(events & named) / len(events),
+        sum(2 * len(events.intersection(a["events"])) >= len(a["events"]) for a in found) / len(found),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,81 +58,80 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
         yield made
 
 
-def taken(site: StreamSite, *options: str) -> None:
-    process = site.start("--once", *options)
-    assert process.wait(400) == 0, site.log.read_text()[-3000:]
+def connection(site: StreamSite) -> Connection:
+    s = site.server
+    return Connection("lake_s3", "aws", "", s.access, Secret(s.secret), None, {"endpoint_url": s.endpoint, "region_name": s.region})
+
+
+def ended(site: StreamSite, process: "subprocess.Popen[bytes]") -> str:
+    assert process.wait(240) == 0, site.log.read_text()[-3000:]
+    return site.log.read_text()
+
+
+def rows(site: StreamSite) -> pa.Table:
+    """What `./lake stream files alerts` names."""
+    s3, files = site.server.s3, StreamLog(connection(site), site.path).read("gold").files("alerts")
+    bodies = [s3.get_object(Bucket=site.server.bucket, Key=f"{site.prefix}/{f}")["Body"].read() for f in files]
+    return pa.concat_tables([pq.read_table(io.BytesIO(b)) for b in bodies])
 
 
 def alerts(site: StreamSite) -> dict[str, dict[str, Any]]:
     """By id; of an alert that has grown the newest row counts."""
-    found: dict[str, dict[str, Any]] = {}
-    for file in (f["path"] for e in site.entries("gold") for f in e["files"].get("alerts", ())):
-        body = site.server.s3.get_object(Bucket=site.server.bucket, Key=f"{site.prefix}/{file}")["Body"].read()
-        found |= {a["id"]: a for a in pq.read_table(io.BytesIO(body)).to_pylist()}
-    return found
+    return {a["id"]: a for a in sorted(rows(site).to_pylist(), key=lambda a: int(a["batch"]))}
 
 
-class Rates(NamedTuple):
-    """Of a rule: shares of its attacks that were found, of their events that were named, of its alerts that are right; and how many there are."""
-
-    attacks: float
-    events: float
-    right: float
-    of_attacks: int = 0
-    of_alerts: int = 0
+def looks_with_files(site: StreamSite) -> set[int]:
+    listed = site.server.s3.list_objects_v2(Bucket=site.server.bucket, Prefix=f"{site.prefix}/alerts/").get("Contents", [])
+    return {int(m[1]) for o in listed if (m := re.search(r"/batch=(\d{20})-\w+/date=.*\.parquet$", o["Key"]))}
 
 
-def measured(rule: str, found: list[dict[str, Any]], truth: list[dict[str, Any]]) -> Rates:
-    """Right is an alert when half of its events, or more, are of an attack that the rule is for."""
-    attacks = defaultdict(set)
-    for event in (e for e in truth if e["pattern"] == rule):
-        attacks[event["campaign"]].add(event["id"])
-    mine, events = [a["events"] for a in found if a["rule"] == rule], set().union(*attacks.values())
-    named = {e for a in mine for e in a}
-    return Rates(
-        sum(bool(of & named) for of in attacks.values()) / len(attacks), len(events & named) / len(events),
-        sum(2 * len(events.intersection(a)) >= len(a) for a in mine) / len(mine), len(attacks), len(mine),
-    )  # fmt: skip
+def killed_within_a_look(site: StreamSite, process: "subprocess.Popen[bytes]") -> None:
+    """Kill it when a look after the first has written its alerts, and has not committed them."""
+    deadline = time.monotonic() + 120
+    while max(looks_with_files(site), default=0) < 1:
+        assert process.poll() is None and time.monotonic() < deadline, site.log.read_text()[-3000:]
+        time.sleep(0.02)
+    site.kill(process)
+    assert looks_with_files(site) - {e["batch"] for e in site.entries("gold")}, "the look was over before the kill"
 
 
-# docs/explanation/stream.md has what was measured.
-LEAST = {"card_testing": Rates(1.0, 0.9, 0.9), "account_takeover": Rates(0.75, 0.75, 0.85), "mule_chain": Rates(0.9, 0.9, 0.85)}
-
-
-def test_what_is_found_is_held_against_the_truth(site: StreamSite) -> None:
-    taken(site, "--max-records=40000", "--alerts-every=2")
-    assert len(site.entries("gold")) > 1, "an attack is seen in more than one look"
+def test_alerts_are_right_and_each_is_there_once(site: StreamSite) -> None:
+    cut = ("--once", "--max-records=30000", "--alerts-every=0.5")
+    killed_within_a_look(site, site.start(*cut))
+    looked = len(site.entries("gold"))
+    ended(site, site.start(*cut))
+    entries = site.entries("gold")
+    assert 0 < looked < len(entries), "looks before the kill and after it"
+    assert [e["batch"] for e in entries] == list(range(len(entries)))
+    assert entries[-1]["silver"] == site.entries("silver")[-1]["batch"]
     found = alerts(site)
-    truth = labels(all_of(Stream(**SHAPE))).to_pylist()
+
+    whole = StreamSite(site.server, site.broker, "whole")
+    ended(whole, whole.start("--once", "--max-records=1000000", "--alerts-every=3600"))
+    assert len(whole.entries("gold")) == 1
+    assert {i: (a["rule"], a["subject"], a["events"]) for i, a in found.items()} == {
+        a["id"]: (a["rule"], a["subject"], a["events"]) for a in rows(whole).to_pylist()
+    }
+
+    truth: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for event in labels(all_of(Stream(**SHAPE))).to_pylist():
+        truth[event["pattern"]][event["campaign"]].add(event["id"])
     for rule, least in LEAST.items():
-        told = measured(rule, list(found.values()), truth)
+        told = measured([a for a in found.values() if a["rule"] == rule], truth[rule])
         print(rule, told)
-        assert all(value >= wanted for value, wanted in zip(told[:3], least[:3], strict=True)), (rule, told)
-    assert all(0.5 <= a["score"] < 1 and a["window_start"] < a["window_end"] for a in found.values())
-    server = site.server
-    connections = {
-        "lake_s3": Connection("lake_s3", "aws", "", server.access, Secret(server.secret), None, {"endpoint_url": server.endpoint, "region_name": server.region}),
-        "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": site.broker.address}),
-    }  # fmt: skip
+        assert all(value >= wanted for value, wanted in zip(told, least, strict=True)), (rule, told)
+
+    connections = {"lake_s3": connection(site), "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": site.broker.address})}
     report = run_audit(Payments(topic=site.topic, path=site.path), connections.__getitem__, print)
     assert report.failed == ()
-    assert report.counts.get("alerts") == len(found)
+    assert report.counts["alerts"] == len(found)
 
 
-def test_killed_looks_find_what_one_look_finds(site: StreamSite) -> None:
-    """The same topic twice more: with kills while it looks, and all at once."""
-    killed, whole = StreamSite(site.server, site.broker, "killed"), StreamSite(site.server, site.broker, "whole")
-    process = killed.start("--max-records=40000", "--alerts-every=1", "--trigger=0.5")
-    for _ in range(2):
-        looks = len(killed.entries("gold"))
-        killed.wait(process, 1)
-        while len(killed.entries("gold")) == looks:
-            killed.wait(process, 0)
-        killed.kill(process)
-        process = killed.start("--max-records=40000", "--alerts-every=1", "--trigger=0.5")
-    killed.kill(process)
-    taken(killed)
-    taken(whole, "--max-records=1000000", "--alerts-every=3600")
-    by_id = {a["id"]: a["events"] for a in alerts(whole).values()}
-    assert by_id
-    assert {a["id"]: a["events"] for a in alerts(killed).values()} == by_id
+def test_compaction_leaves_one_row_an_alert(site: StreamSite) -> None:
+    before, grown = alerts(site), len(rows(site))
+    assert grown > len(before), "an alert has grown from look to look"
+    said = compacted(site, "--min-batches=1", "--keep=1")
+    assert re.search(r"gold: batches 0 to \d+ put together", said), said[-2000:]
+    assert alerts(site) == before
+    newest = sum(a["batch"] == site.entries("gold")[-1]["batch"] for a in rows(site).to_pylist())
+    assert len(rows(site)) - newest <= len(before)
