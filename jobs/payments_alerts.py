@@ -87,7 +87,9 @@ class Alerts:
             return
         self._after(json.loads(self._lake.read(entry(self.name, newest))))
         if not self._checkpoint.listing(self._state):
-            raise Unfit(f"what the alerts remember, {self._state}, is not in its checkpoint. Declare the checkpoint that wrote this path, or a new path for both")
+            raise Unfit(
+                f"what the alerts remember, {self._state}, is not in its checkpoint. Declare the checkpoint that wrote this path, or a new path for both"
+            )
 
     def _after(self, done):
         self._next, self._silver, self._state, self._high_water = done["batch"] + 1, done["silver"] + 1, done["state"], done["high_water"]
