@@ -28,6 +28,7 @@ COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the 
 ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
 # Columns that the stream writes as required.
 NEVER_NULL = {"silver": ("batch",), "dead": ("batch",), "figures": ("events", "late", "batch"), "alerts": ("batch",)}
+REQUIRED = {"rule": "coalesce(rule, '') as rule", "events": "coalesce(transform(events, e -> coalesce(e, '')), array('')) as events"}  # of alerts
 WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
 
 
@@ -202,7 +203,7 @@ def merger(spark, lake):
             rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
         elif table == "alerts":  # of an alert that has grown the newest row counts
             names = [n for n in rows.columns if n != "id"]
-            rows = rows.groupBy("id").agg(*[f.max_by(n, "batch").alias(n) for n in names])
+            rows = rows.groupBy("id").agg(*[f.max_by(n, "batch").alias(n) for n in names]).selectExpr("id", *[REQUIRED.get(n, n) for n in names])
         for name in NEVER_NULL.get(table, ()):  # what is read may be null to Spark; a reader must not find two schemas in one table
             rows = rows.withColumn(name, f.coalesce(name, f.lit(0).cast("bigint")))
         order = ORDER[table]
