@@ -20,6 +20,8 @@ from tests.unit.test_cli import run
 LAKE = streaming()
 ENTRY = {"format": 1, "batch": 0, "committed": 1_000_000, "offsets": {"0": [0, 99]}, "counts": {"records": 100, "silver": 97, "dead": 3},
          "files": {"silver": [{"path": "silver/batch=0/date=2026-05-01/a.parquet", "bytes": 1}]}}  # fmt: skip
+LOOK = {"format": 1, "batch": 0, "committed": 1_000_500, "offsets": {"0": [0, 59]}, "counts": {"records": 60, "alerts": 2},
+        "files": {"alerts": [{"path": "alerts/batch=0/date=2026-05-01/b.parquet", "bytes": 1}]}}  # fmt: skip
 
 
 class Simulator:
@@ -51,7 +53,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     site.connections = from_environment(  # type: ignore[attr-defined]
         {"AIRFLOW_CONN_KAFKA_DEFAULT": '{"conn_type": "kafka", "extra": {"bootstrap.servers": "k:9092"}}', "AIRFLOW_CONN_LAKE_S3": '{"conn_type": "aws"}'}
     )
-    logs = {"bronze": QueryLog("bronze", None, []), "silver": QueryLog("silver", None, [ENTRY]), "gold": QueryLog("gold", None, [])}
+    logs = {"bronze": QueryLog("bronze", None, []), "silver": QueryLog("silver", None, [ENTRY]), "gold": QueryLog("gold", None, [LOOK])}
     monkeypatch.setattr(commands, "StreamLog", lambda connection, path: SimpleNamespace(read=lambda query: logs[query]))
     monkeypatch.setattr(commands, "Clients", lambda *args: site)
     monkeypatch.setattr(commands, "command_line_connections", lambda: None)
@@ -117,7 +119,7 @@ def test_status_says_how_far_it_is(site: FakeSite, capsys: pytest.CaptureFixture
         "simulator: process 4711",
         "bronze: no batch yet",
         "silver: batch 0, committed 2.5 s ago; 100 records, 97 silver, 3 dead; 15 offsets behind Kafka",
-        "gold: no batch yet",
+        "gold: batch 0, committed 2.0 s ago; 60 records, 2 alerts; 55 offsets behind Kafka",
     ]
     assert site.writes == before
     assert site.streams.application
@@ -129,6 +131,7 @@ def test_status_says_how_far_it_is(site: FakeSite, capsys: pytest.CaptureFixture
 
 def test_files_are_those_that_the_log_names(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "stream", "files", "silver")[:2] == (0, "s3://datalake/payments/silver/batch=0/date=2026-05-01/a.parquet\n")
+    assert run(capsys, "stream", "files", "alerts")[:2] == (0, "s3://datalake/payments/alerts/batch=0/date=2026-05-01/b.parquet\n")
     assert run(capsys, "stream", "files", "bronze")[:2] == (0, "")
     assert json.loads(run(capsys, "stream", "files", "bronze", "--json")[1]) == []
 
