@@ -110,7 +110,7 @@ def killed_within_a_look(site: StreamSite, process: "subprocess.Popen[bytes]") -
 
 
 def test_alerts_are_right_and_each_is_there_once(site: StreamSite) -> None:
-    cut = ("--once", "--max-records=16000", "--alerts-every=0.5")
+    cut = ("--once", "--max-records=24000", "--alerts-every=1")
     killed_within_a_look(site, site.start(*cut))
     looked = len(site.entries("gold"))
     ended(site, site.start(*cut))
