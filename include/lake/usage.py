@@ -90,8 +90,8 @@ class Usage:
     counted_at: datetime | None = None
     buckets: tuple[BucketUsage, ...] = ()
     volume: Volume | None = None
-    keys: tuple[KeyAge, ...] = ()
     errors: tuple[LakeError, ...] = field(default=(), compare=False)
+    keys: tuple[KeyAge, ...] = ()
 
 
 class UsageStore(Protocol):
@@ -138,7 +138,7 @@ def measure(buckets: Iterable[str], mount_point: str, clients: Callable[[str], A
             keys.append(KeyAge(pair.user, records.written(pair.namespace, pair.name, pair.keys[0])))
     except LakeError as error:
         errors.append(error)
-    return Usage(at, tuple(found), volume, tuple(keys), tuple(errors))
+    return Usage(at, tuple(found), volume, tuple(errors), tuple(keys))
 
 
 def _bucket(name: str, counted: Counted | None, store: UsageStore) -> BucketUsage:
