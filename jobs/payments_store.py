@@ -41,7 +41,7 @@ def compacted_at(query):
 
 
 def session(name, conf=(), path=""):
-    """Spark's session, with CONF and with `conf` over it. What spark-submit was given wins. Raises Unfit, at once, when a path in S3 has no key pair."""
+    """Spark's session, with CONF and with `conf` over it. Both win over what spark-submit was given: before the JVM is known a SparkConf is empty. Raises Unfit, at once, when a path in S3 has no key pair."""
     # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
     if path.startswith("s3a:") and not all(os.environ.get(n) for n in CREDENTIALS):
         raise Unfit(f"{' or '.join(CREDENTIALS)} is empty. Map both from the Kubernetes secret")
