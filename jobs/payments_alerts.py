@@ -11,7 +11,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from payments_store import FORMAT, Unfit, compacted_at, entry
+from payments_store import FORMAT, Unfit, compacted_at, entry, newest_entry
 
 MINUTE = 60_000
 WINDOW = 5 * MINUTE  # of event time, on the clock: 10:00 to 10:05
@@ -81,11 +81,11 @@ class Alerts:
 
     def begin(self):
         """Where the looks go on; a stream that had none so far begins at the oldest batch that was not put together. Raises Unfit without its memory."""
-        newest = self._lake.newest(f"_log/{self.name}")
-        if newest is None:
+        last = newest_entry(self._lake, self.name)
+        if last is None:
             self._silver = json.loads(self._lake.read(compacted_at("silver")) or '{"through": -1}')["through"] + 1
             return
-        self._after(json.loads(self._lake.read(entry(self.name, newest))))
+        self._after(last)
         if not self._checkpoint.listing(self._state):
             raise Unfit(
                 f"what the alerts remember, {self._state}, is not in its checkpoint. Declare the checkpoint that wrote this path, or a new path for both"
@@ -167,9 +167,3 @@ class Alerts:
         self._after(done)
         for old in {path.split("/")[1] for path, _, _ in self._checkpoint.listing(self.name)} - {self._state.split("/")[1]}:
             self._checkpoint.remove(f"{self.name}/{old}")
-
-
-def looked_through(lake):
-    """The last batch of silver that was looked through; None before the first look."""
-    newest = lake.newest("_log/gold")
-    return None if newest is None else json.loads(lake.read(entry("gold", newest)))["silver"]

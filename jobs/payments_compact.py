@@ -19,16 +19,17 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from payments_alerts import looked_through
-from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, session
+from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, looked_through, session
 
 MIB = 1024 * 1024
 TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures"), "gold": ("alerts",)}  # by query
 COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
 ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
-# Columns that the stream writes as required.
-NEVER_NULL = {"silver": ("batch",), "dead": ("batch",), "figures": ("events", "late", "batch"), "alerts": ("batch",)}
-REQUIRED = {"rule": "coalesce(rule, '') as rule", "events": "coalesce(transform(events, e -> coalesce(e, '')), array('')) as events"}  # of alerts
+# Columns that the stream writes as required: what is read may be null to Spark, and a reader must not find two schemas in one table.
+NEVER_NULL = {"silver": {"batch": "coalesce(batch, 0L)"}, "dead": {"batch": "coalesce(batch, 0L)"},
+              "figures": {n: f"coalesce({n}, 0L)" for n in ("events", "late", "batch")},
+              "alerts": {"rule": "coalesce(rule, '')", "events": "coalesce(transform(events, e -> coalesce(e, '')), array(''))",
+                         "batch": "coalesce(batch, 0L)"}}  # fmt: skip
 WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
 
 
@@ -202,10 +203,9 @@ def merger(spark, lake):
             sums = [f.sum(n).alias(n) for n in ("events", "amount", "late")]
             rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
         elif table == "alerts":  # of an alert that has grown the newest row counts
-            names = [n for n in rows.columns if n != "id"]
-            rows = rows.groupBy("id").agg(*[f.max_by(n, "batch").alias(n) for n in names]).selectExpr("id", *[REQUIRED.get(n, n) for n in names])
-        for name in NEVER_NULL.get(table, ()):  # what is read may be null to Spark; a reader must not find two schemas in one table
-            rows = rows.withColumn(name, f.coalesce(name, f.lit(0).cast("bigint")))
+            rows = rows.groupBy("id").agg(*[f.max_by(n, "batch").alias(n) for n in rows.columns if n != "id"])
+        for name, value in NEVER_NULL.get(table, {}).items():
+            rows = rows.withColumn(name, f.expr(value))
         order = ORDER[table]
         rows = rows.repartitionByRange(parts, *order) if parts > 1 else rows.repartition(1)
         rows.sortWithinPartitions(*order).write.parquet(lake.base + folder)

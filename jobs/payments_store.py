@@ -3,6 +3,7 @@
 It stands beside each of them, and imports nothing but Spark.
 """
 
+import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -40,8 +41,23 @@ def compacted_at(query):
     return f"_log/{query}/compacted.json"
 
 
+def newest_entry(lake, query):
+    """What a query committed last; None before its first batch, and while everything is put together."""
+    newest = lake.newest(f"_log/{query}")
+    return None if newest is None else json.loads(lake.read(entry(query, newest)))
+
+
+def looked_through(lake):
+    """The last batch of silver that was looked through for alerts; None before the first look."""
+    look = newest_entry(lake, "gold")
+    return look and look["silver"]
+
+
 def session(name, conf=(), path=""):
-    """Spark's session, with CONF and with `conf` over it. Both win over what spark-submit was given: before the JVM is known a SparkConf is empty. Raises Unfit, at once, when a path in S3 has no key pair."""
+    """Spark's session, with CONF and with `conf` over it. Raises Unfit, at once, when a path in S3 has no key pair.
+
+    Both win over what spark-submit was given: before the JVM is known a SparkConf is empty.
+    """
     # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
     if path.startswith("s3a:") and not all(os.environ.get(n) for n in CREDENTIALS):
         raise Unfit(f"{' or '.join(CREDENTIALS)} is empty. Map both from the Kubernetes secret")

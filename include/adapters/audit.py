@@ -11,7 +11,7 @@ from include.connections import Connection, Connections
 from include.lake.audit import GRACE, AuditReport, audit, bounds, marks
 from include.lake.errors import LakeError
 from include.lake.spec.streams import Payments
-from include.lake.stream_log import QueryLog
+from include.lake.stream_log import LOGS, TABLES, QueryLog
 
 ID = "try(json_extract_string(try(decode(value)), '$.id')) as id"
 COLUMNS = {
@@ -37,13 +37,14 @@ def run_audit(payments: Payments, connections: Connections, say: Callable[[str],
     """Audit the stream as it is now; with a day, of the events only that day's. Raises LakeError when there is nothing to audit, or lake or Kafka cannot be read."""
     log = StreamLog(connections("lake_s3"), payments.path)
     # Each before what it is made of: what the latter has beyond it is then only what came in between.
-    gold, silver, bronze = log.read("gold"), log.read("silver"), log.read("bronze")
+    logs = {query: log.read(query) for query in reversed(LOGS)}
+    silver, bronze = logs["silver"], logs["bronze"]
     if silver.last() is None or bronze.last() is None:
         raise LakeError("audit", payments.path, "the stream has not committed a batch yet", "./lake stream status shows how far it is")
     records = Records(connections("kafka_default"), payments.topic)
     limits = bounds(bronze.offsets(), silver.offsets(), records.first(sorted(bronze.offsets())))
     say(f"reading {payments.path} through batch {silver.last()[0]} of silver")  # type: ignore[index]
-    opened = Tables(connections("lake_s3"), log, {"bronze": bronze, "silver": silver, "dead": silver, "figures": silver, "alerts": gold})
+    opened = Tables(connections("lake_s3"), log, {table: logs[query] for table, query in TABLES.items()})
     say(f"counting the records of {payments.topic} that Kafka holds")
     opened.fill("bounds", "partition int, first bigint, last bigint", limits)
     opened.fill("counted", "partition int, n bigint", list(records.count({p: (a, b) for p, a, b in limits}).items()))

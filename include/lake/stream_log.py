@@ -8,7 +8,7 @@ from include.lake.errors import LakeError
 
 TABLES = {"bronze": "bronze", "silver": "silver", "dead": "silver", "figures": "silver", "alerts": "gold"}  # by which query each is written
 QUERIES = ("bronze", "silver")  # what reads Kafka
-LOGS = (*QUERIES, "gold")
+LOGS = (*QUERIES, "gold")  # each after what it is made of
 FORMAT = 1
 WINDOW = 60_000  # ms before the newest commit, over which the rate is taken
 

@@ -10,7 +10,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "jobs"))
 import payments_alerts
-from payments_alerts import Alerts, Unfit, looked_through
+from payments_alerts import Alerts
+from payments_store import Unfit, looked_through
 
 
 class Memory:
