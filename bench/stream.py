@@ -78,7 +78,7 @@ def throughput(site: StreamSite, args: argparse.Namespace) -> dict[str, dict[str
     measures: dict[str, dict[str, list[float]]] = {m: defaultdict(list) for m in (ROWS, REQUESTS, VERSIONS)}
     for run in range(args.runs):
         for peer, conf in CONF.items():
-            mine = at(site, f"bulk-{run}-{peer.split()[0]}")
+            mine = site.beside(f"bulk-{run}-{peer.split()[0]}")
             before = sum(site.server.requests().values())
             finish(mine, mine.start("--once", f"--max-records={args.batch}", conf=conf))
             requests = sum(site.server.requests().values()) - before
@@ -102,7 +102,7 @@ def latency(site: StreamSite, rate: int, args: argparse.Namespace) -> dict[str, 
     measures: dict[str, dict[str, list[float]]] = {f"{q} p{p}": defaultdict(list) for q in ("bronze", "silver") for p in (50, 95, 99)}
     for run in range(args.runs):
         for peer, conf in CONF.items():
-            mine = at(site, f"live-{rate}-{run}-{peer.split()[0]}")
+            mine = site.beside(f"live-{rate}-{run}-{peer.split()[0]}")
             mine.topic, stop = mine.prefix, mine.server.folder / f"stop-{mine.prefix}"
             source = mine.simulate(f"--rate={rate}", f"--duration={args.seconds + WARM}", "--epoch=0.2")
             time.sleep(3)  # the topic has to be there
@@ -120,13 +120,6 @@ def latency(site: StreamSite, rate: int, args: argparse.Namespace) -> dict[str, 
                     measures[f"{query} p{p}"][peer].append(float(np.percentile(delays, p)))
             say(f"{peer} at {rate:,}: silver p50 {measures['silver p50'][peer][-1]:.1f} s")
     return measures
-
-
-def at(site: StreamSite, prefix: str) -> StreamSite:
-    """The same site with a path and checkpoint of its own."""
-    made = StreamSite(site.server, site.broker, prefix)
-    made.topic = site.topic
-    return made
 
 
 def finish(site: StreamSite, process: "subprocess.Popen[bytes]", seconds: float = 1200) -> None:

@@ -10,12 +10,17 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.minio_server import MinioOnLoopback, minio_on_loopback
 from bench.spark import spark_home
+from include.adapters.audit import run_audit
+from include.connections import Connection
+from include.lake.audit import AuditReport
 from include.lake.lake import load_lake
 from include.lake.s3a import s3a_profile
+from include.lake.secret import Secret
+from include.lake.spec.streams import Payments
 from lab.kafka.broker import Broker
 from lab.site import ROOT
 
@@ -29,9 +34,27 @@ class StreamSite:
         self.server, self.broker, self.prefix = server, broker, prefix
         self.path, self.checkpoint = f"s3a://{server.bucket}/{prefix}/", f"s3a://checkpoints/{prefix}/"
         self.log = server.folder / f"stream-{prefix}.log"
-        self.sources: list[subprocess.Popen[bytes]] = []
+        self.sources, self.streams = list[subprocess.Popen[bytes]](), list[subprocess.Popen[bytes]]()
         with contextlib.suppress(server.s3.exceptions.BucketAlreadyOwnedByYou):
             server.s3.create_bucket(Bucket="checkpoints")
+
+    def beside(self, prefix: str, topic: str = "") -> Self:
+        """The same neighbours, with a path and a checkpoint of its own; the same topic unless another is named. Its streams end with those of this one."""
+        made = type(self)(self.server, self.broker, prefix)
+        made.topic, made.streams = topic or self.topic, self.streams
+        return made
+
+    @property
+    def connections(self) -> Mapping[str, Connection]:
+        """Lake and Kafka as the product's own connections, by their ids."""
+        keys = self.server.access, Secret(self.server.secret)
+        where = {"endpoint_url": self.server.endpoint, "region_name": self.server.region}
+        kafka = {"bootstrap.servers": self.broker.address}
+        return {"lake_s3": Connection("lake_s3", "aws", "", *keys, None, where), "kafka_default": Connection("kafka_default", "kafka", extra=kafka)}
+
+    def audit(self) -> AuditReport:
+        """The product's own audit of the stream."""
+        return run_audit(Payments(topic=self.topic, path=self.path), self.connections.__getitem__, print)
 
     def simulate(self, *options: str) -> "subprocess.Popen[bytes]":
         """`python -m simulator` into the topic."""
@@ -52,15 +75,21 @@ class StreamSite:
                             "AWS_ACCESS_KEY_ID": self.server.access, "AWS_SECRET_ACCESS_KEY": self.server.secret}  # fmt: skip
         arguments = ["--bootstrap", self.broker.address, "--topic", self.topic, "--path", self.path, "--checkpoint", self.checkpoint, *options]
         with open(self.log, "ab") as log:
-            return subprocess.Popen(
-                [home / "bin/spark-submit", *given, ROOT / "jobs" / job, *arguments], env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True
-            )
+            command = [home / "bin/spark-submit", *given, ROOT / "jobs" / job, *arguments]
+            self.streams.append(subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True))
+        return self.streams[-1]
 
     def kill(self, process: "subprocess.Popen[bytes]") -> None:
         """End a stream at once, its JVM with it."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def close(self) -> None:
+        """End at once whatever stream still runs, of this site and of those beside it."""
+        for process in self.streams:
+            if process.poll() is None:
+                self.kill(process)
 
     def entries(self, query: str) -> list[dict[str, Any]]:
         """The stream's log, oldest first."""
@@ -95,4 +124,8 @@ class StreamSite:
 def stream_site(say: Any, folder: Path) -> Iterator[StreamSite]:
     """A broker and a MinIO for as long as the block lasts."""
     with minio_on_loopback(load_lake(), say) as server, Broker(folder) as broker:
-        yield StreamSite(server, broker)
+        site = StreamSite(server, broker)
+        try:
+            yield site
+        finally:
+            site.close()

@@ -36,7 +36,10 @@ def run_airflow(argv: list[str]) -> int:
 
 
 def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
-    """Until it is told to end. Ctrl-C reaches the whole group of the terminal, and an Airflow whose every process has heard it waits for ever: only its parent is told."""
+    """Until it is told to end; the exit code is Airflow's.
+
+    Ctrl-C reaches the whole group of the terminal, and an Airflow whose every process has heard it waits for ever: only its parent is told.
+    """
     running = list[subprocess.Popen[bytes]]()
 
     def end(*_: object) -> None:

@@ -128,7 +128,13 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
         yield running
     finally:
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # what is left would take the machine from the tests after this one
+            own = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for group in (*map(int, own), process.pid):
+                os.killpg(group, signal.SIGKILL)
+            raise
 
 
 def picture(page: Any, name: str) -> None:

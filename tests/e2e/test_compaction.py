@@ -15,13 +15,9 @@ import pytest
 
 from bench.spark import spark_home
 from bench.stream_site import StreamSite, stream_site
-from include.adapters.audit import run_audit
 from include.adapters.stream_log import StreamLog
-from include.connections import Connection
 from include.lake.lake import load_lake
 from include.lake.s3a import s3a_profile
-from include.lake.secret import Secret
-from include.lake.spec.streams import Payments
 from include.lake.stream_log import TABLES as OF
 from lab.site import ROOT
 
@@ -35,11 +31,6 @@ TABLES = {"bronze": ("bronze", ("partition", "offset", "value")), "silver": ("si
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
     with stream_site(print, tmp_path_factory.mktemp("kafka")) as made:
         yield made
-
-
-def lake_s3(site: StreamSite) -> Connection:
-    server = site.server
-    return Connection("lake_s3", "aws", "", server.access, Secret(server.secret), None, {"endpoint_url": server.endpoint, "region_name": server.region})
 
 
 def simulate(site: StreamSite, seconds: int) -> None:
@@ -101,7 +92,7 @@ def body(site: StreamSite, name: str) -> bytes:
 
 
 def table(site: StreamSite, name: str, query: str) -> pa.Table:
-    files = StreamLog(lake_s3(site), site.path).read(query).files(name)
+    files = StreamLog(site.connections["lake_s3"], site.path).read(query).files(name)
     return pa.concat_tables([pq.read_table(io.BytesIO(body(site, f))) for f in files])
 
 
@@ -141,7 +132,7 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
     assert view(site) == before
     compacted(site, "--min-batches=2", "--keep=1", "--grace-minutes=0")
     assert view(site) == before
-    log = StreamLog(lake_s3(site), site.path)
+    log = StreamLog(site.connections["lake_s3"], site.path)
     named = {f for t, q in OF.items() for f in log.read(q).files(t)}
     left = {k for k in keys(site) if not k.startswith("_log/")}
     assert {k for k in left if not k.endswith("/")} == named, "nothing else is left"
@@ -153,8 +144,7 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
     assert len([f for f in named if f.startswith("silver/compacted/")]) > 1, "more than the target is more than a file"
 
     stream(site)
-    found = {"lake_s3": lake_s3(site), "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": site.broker.address})}
-    report = run_audit(Payments(topic=site.topic, path=site.path), found.__getitem__, print)
+    report = site.audit()
     assert report.failed == ()
     assert (report.counts["ahead"], report.counts["open"]) == (0, 0)
 

@@ -1,6 +1,5 @@
 """Alerts of fraud by a real stream, held against the simulator's ground truth; neither a kill nor the cut of the batches changes them."""
 
-import io
 import re
 import subprocess
 import time
@@ -10,19 +9,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from bench.stream_site import StreamSite, stream_site
-from include.adapters.audit import run_audit
-from include.adapters.stream_log import StreamLog
-from include.connections import Connection
-from include.lake.secret import Secret
-from include.lake.spec.streams import Payments
 from simulator.schema import labels
 from simulator.stream import Stream
 from tests.conftest import ROOT
-from tests.e2e.test_compaction import compacted
+from tests.e2e.test_compaction import compacted, table
 from tests.unit.simulator.streams import all_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -57,18 +50,7 @@ def measured(found: list[dict[str, Any]], attacks: dict[str, set[str]]) -> Rates
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
     with stream_site(print, tmp_path_factory.mktemp("kafka")) as made:
         assert made.simulate("--partitions=3", "--speed-up=max", *(f"--{k}={v}" for k, v in SHAPE.items())).wait(300) == 0
-        started, start = [], StreamSite.start
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(StreamSite, "start", lambda *a, **k: started.append((a[0], start(*a, **k))) or started[-1][1])
-            yield made
-        for owner, process in started:
-            if process.poll() is None:
-                owner.kill(process)
-
-
-def connection(site: StreamSite) -> Connection:
-    s = site.server
-    return Connection("lake_s3", "aws", "", s.access, Secret(s.secret), None, {"endpoint_url": s.endpoint, "region_name": s.region})
+        yield made
 
 
 def ended(site: StreamSite, process: "subprocess.Popen[bytes]") -> str:
@@ -78,9 +60,7 @@ def ended(site: StreamSite, process: "subprocess.Popen[bytes]") -> str:
 
 def rows(site: StreamSite) -> pa.Table:
     """What `./lake stream files alerts` names."""
-    s3, files = site.server.s3, StreamLog(connection(site), site.path).read("gold").files("alerts")
-    bodies = [s3.get_object(Bucket=site.server.bucket, Key=f"{site.prefix}/{f}")["Body"].read() for f in files]
-    return pa.concat_tables([pq.read_table(io.BytesIO(b)) for b in bodies])
+    return table(site, "alerts", "gold")
 
 
 def alerts(site: StreamSite) -> dict[str, dict[str, Any]]:
@@ -120,7 +100,7 @@ def test_alerts_are_right_and_each_is_there_once(site: StreamSite) -> None:
     assert entries[-1]["silver"] == site.entries("silver")[-1]["batch"]
     found = alerts(site)
 
-    whole = StreamSite(site.server, site.broker, "whole")
+    whole = site.beside("whole")
     ended(whole, whole.start("--once", "--max-records=1000000", "--alerts-every=3600"))
     assert len(whole.entries("gold")) == 1
     assert {i: (a["rule"], a["subject"], a["events"]) for i, a in found.items()} == {
@@ -135,8 +115,7 @@ def test_alerts_are_right_and_each_is_there_once(site: StreamSite) -> None:
         print(rule, told)
         assert all(value >= wanted for value, wanted in zip(told, least, strict=True)), (rule, told)
 
-    connections = {"lake_s3": connection(site), "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": site.broker.address})}
-    report = run_audit(Payments(topic=site.topic, path=site.path), connections.__getitem__, print)
+    report = site.audit()
     assert report.failed == ()
     assert report.counts["alerts"] == len(found)
 

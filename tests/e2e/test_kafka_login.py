@@ -16,7 +16,6 @@ from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
 from include.lake.lake import load_lake
 from include.lake.resources.topic import TopicState
-from include.lake.secret import Secret
 from include.lake.spec.streams import Payments
 from include.lake.stream import KAFKA_MOUNT, PROPERTIES
 from lab.kafka.secured import USER, SecuredBroker
@@ -81,12 +80,7 @@ def test_payments_go_from_the_simulator_through_spark_into_the_lake(broker: Secu
         process = site.start("--once", f"--bootstrap={broker.secured}", f"--kafka-config={files / PROPERTIES}")
         assert process.wait(200) == 0, site.log.read_text()[-3000:]
         assert broker.password not in site.log.read_text()
-        found = {
-            "lake_s3": Connection(
-                "lake_s3", "aws", "", server.access, Secret(server.secret), None, {"endpoint_url": server.endpoint, "region_name": server.region}
-            ),
-            "kafka_default": login,
-        }
+        found = {**site.connections, "kafka_default": login}
         report = run_audit(Payments(topic="payments", path=site.path), found.__getitem__, print)
     assert report.failed == ()
     assert report.counts["records"] > 100

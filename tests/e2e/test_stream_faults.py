@@ -21,12 +21,9 @@ import pytest
 from confluent_kafka import Producer
 
 from bench.stream_site import StreamSite, stream_site
-from include.adapters.audit import run_audit
 from include.adapters.minio import MinioServer
 from include.connections import Connection
-from include.lake.audit import AuditReport
 from include.lake.secret import Secret
-from include.lake.spec.streams import Payments
 from simulator.ndjson import lines, values
 from simulator.population import population
 from simulator.stream import Stream
@@ -98,36 +95,18 @@ class Story:
         figures = self.table("figures")
         assert (sum(figures["events"].to_pylist()), sum(figures["amount"].to_pylist())) == (len(silver), sum(silver["amount"].to_pylist()))
         assert sum(figures["late"].to_pylist()) == sum(silver["late"].to_pylist()) > 0
-        report = self.audit()
+        report = self.site.audit()
         assert report.failed == ()
         assert (report.counts["records"], report.counts["events"], report.counts["dead"]) == (len(bronze), len(silver), len(dead))
         assert (report.counts["ahead"], report.counts["open"]) == (0, 0)
-
-    def audit(self) -> AuditReport:
-        """The product's own audit of the same."""
-        server = self.site.server
-        found = {
-            "lake_s3": Connection(
-                "lake_s3", "aws", "", server.access, Secret(server.secret), None, {"endpoint_url": server.endpoint, "region_name": server.region}
-            ),
-            "kafka_default": Connection("kafka_default", "kafka", extra={"bootstrap.servers": self.site.broker.address}),
-        }
-        return run_audit(Payments(topic=self.site.topic, path=self.site.path), found.__getitem__, print)
 
 
 @pytest.fixture
 def story(site: StreamSite, request: pytest.FixtureRequest) -> Iterator[Story]:
     name = f"t{abs(hash(request.node.name)) % 10_000_000}"
-    mine = StreamSite(site.server, site.broker, name)
-    mine.topic = name
-    made = Story(mine, Stream(seed=len(request.node.name), duration=20, **SHAPE))  # type: ignore[arg-type]
-    running: list[subprocess.Popen[bytes]] = []
-    start = mine.start
-    mine.start = lambda *a, **k: running.append(start(*a, **k)) or running[-1]  # type: ignore[method-assign,func-returns-value]
-    yield made
-    for process in running:
-        if process.poll() is None:
-            mine.kill(process)
+    mine = site.beside(name, topic=name)
+    yield Story(mine, Stream(seed=len(request.node.name), duration=20, **SHAPE))  # type: ignore[arg-type]
+    mine.close()
 
 
 def test_killed_again_and_again_each_record_is_there_once(story: Story) -> None:

@@ -20,11 +20,13 @@ def streaming(converged: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The stream, running and fed."""
     with declared(converged, tmp_path_factory.mktemp("declared"), "payments-life") as made:
         source = made.simulate("--rate=200", "--flat", "--start=now")
-        made.lake("stream", "start")
-        until("the first batches", lambda: made.batches() >= 2)
-        yield made
-        source.terminate()
-        source.wait(60)
+        try:
+            made.lake("stream", "start")
+            until("the first batches", lambda: made.batches() >= 2)
+            yield made
+        finally:
+            source.terminate()
+            source.wait(60)
 
 
 def test_the_dashboard_shows_it_live(streaming: Streaming, tmp_path_factory: pytest.TempPathFactory) -> None:
