@@ -60,8 +60,8 @@ def test_links_lead_there(airflow: Airflow, page: Any, task: str, name: str, lin
 def test_the_scheduler_starts_the_spark_job(airflow: Airflow, page: Any) -> None:
     airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
     run = until(lambda: airflow.runs("lake_spark", run_type="scheduled"), 120, "run started by the scheduler")[-1]
-    assert airflow.finished("lake_spark", run) == "success"
     airflow.schedule(None)
+    assert airflow.finished("lake_spark", run) == "success"
     until(lambda: not airflow.runs("lake_spark", state="running") + airflow.runs("lake_spark", state="queued"), 420, "end of the last scheduled run")
     page.goto(f"/dags/lake_spark/runs/{run}")
     page.get_by_text("spark_job").first.wait_for(timeout=30_000)

@@ -200,6 +200,7 @@ def test_a_cluster_out_of_reach_is_told_and_the_old_figures_stay(busy: str, page
     until(lambda: frame(page).get_by_text("Unable to reach Kubernetes").count() == 0, 90, "end of the banner")
 
 
+@pytest.mark.long
 def test_out_of_memory_is_said_in_words(jobs: Jobs, busy: str, page: Any) -> None:
     jobs.bench.apps.delete(busy)
     name = jobs.submit("greedy", 0)

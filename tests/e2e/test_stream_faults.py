@@ -128,6 +128,7 @@ def test_killed_again_and_again_each_record_is_there_once(story: Story) -> None:
     story.confirm()
 
 
+@pytest.mark.long
 def test_kafka_is_killed_and_comes_back(story: Story) -> None:
     source = story.simulate("--speed-up=1")
     time.sleep(3)
@@ -201,6 +202,7 @@ def test_what_is_no_event_goes_to_the_dead_letters_with_its_cause(story: Story) 
     assert "00000000000000aa" not in story.table("silver")["id"].to_pylist()
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_is_not_its_own_is_refused_and_nothing_is_written(story: Story) -> None:
     assert story.simulate("--speed-up=max").wait(120) == 0
     assert story.ended(story.start("--once"))[0] == 0
@@ -219,6 +221,7 @@ def test_a_checkpoint_that_is_not_its_own_is_refused_and_nothing_is_written(stor
     assert kept() == before
 
 
+@pytest.mark.long
 def test_of_two_streams_one_is_stopped(story: Story) -> None:
     source = story.simulate("--speed-up=0.5")
     time.sleep(3)

@@ -15,7 +15,7 @@ with DAG(dag_id="spark_deferrable", schedule=None, start_date=datetime(2026, 1, 
         task_id="spark_job",
         lake=lake,
         job=Job("infra_status.py"),
-        arguments=["--output", "s3a://datalake/test-deferrable/", "--states", states_file(), "--run", "{{ run_id }}"],
+        arguments=["--output", "s3a://datalake/test-output/", "--states", states_file(), "--run", "{{ run_id }}"],
         states=[{"resource": "a/test", "status": "ok", "detail": "handed over by the DAG"}],
         deferrable=True,
     )
