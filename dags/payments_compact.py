@@ -26,7 +26,12 @@ if lake.spec.payments:
             task_id="compact",
             lake=lake,
             job=Job(
-                "payments_compact.py", (), lake.spec.payments.memory, lake.spec.payments.memory, lake.spec.payments.executors, modules=("payments_store.py",)
+                "payments_compact.py",
+                (),
+                lake.spec.payments.memory,
+                lake.spec.payments.memory,
+                lake.spec.payments.executors,
+                modules=("payments_files.py", "payments_store.py"),
             ),
             arguments=["--path", lake.spec.payments.path],
             execution_timeout=timedelta(hours=2),

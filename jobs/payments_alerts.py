@@ -11,7 +11,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from payments_store import FORMAT, Unfit, compacted_at, entry, newest_entry
+from payments_store import FORMAT, Unfit, compacted_at, entry, newest_entry, same_code
 
 MINUTE = 60_000
 WINDOW = 5 * MINUTE  # of event time, on the clock: 10:00 to 10:05
@@ -74,8 +74,8 @@ class Alerts:
 
     name = "gold"
 
-    def __init__(self, spark, lake, checkpoint, every):
-        self._spark, self._lake, self._checkpoint, self._every = spark, lake, checkpoint, every
+    def __init__(self, spark, lake, checkpoint, files, every):
+        self._spark, self._lake, self._checkpoint, self._files, self._every = spark, lake, checkpoint, files, every
         self._pool, self._running, self._due = ThreadPoolExecutor(1), None, 0.0
         self._next, self._silver, self._state, self._high_water = 0, 0, None, 0
 
@@ -131,13 +131,11 @@ class Alerts:
         recent, alerts = self._recent(batches).persist(), None
         try:
             recent.createOrReplaceTempView("recent")
-            alerts = self._spark.sql(ALERTS).selectExpr("*", f"{self._next}L as batch").coalesce(1).persist()
+            alerts = self._spark.sql(ALERTS).withColumn("batch", same_code(self._next)).coalesce(1).persist()
             found, files = alerts.count(), {}
             if found:
-                folder = f"alerts/batch={mine}/"
-                alerts.write.partitionBy("date").parquet(self._lake.base + folder)
-                files["alerts"] = [{"path": path, "bytes": size} for path, size, _ in self._lake.listing(folder)]
-            recent.where(f"ts >= {high_water - KEPT}").drop("fresh").write.parquet(self._checkpoint.base + state)
+                files["alerts"] = self._files.write(alerts, f"alerts/batch={mine}/", "date")
+            recent.where(recent.ts >= same_code(high_water - KEPT)).drop("fresh").write.parquet(self._checkpoint.base + state)
         finally:
             for rows in (alerts, recent):
                 if rows:

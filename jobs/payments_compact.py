@@ -19,6 +19,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from payments_files import ParquetFiles
 from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, looked_through, session
 
 MIB = 1024 * 1024
@@ -140,9 +141,7 @@ def state_after(log, chosen, files, replaced, now):
 
 
 def compact(lake, merge, query, args, clock):
-    """Clean up behind one query, then put its batches together. `merge(table, paths, folder, parts)` writes the rows of some files to a
-    folder, in that many parts; `clock()` is the time in milliseconds. Returns what was done, in a sentence.
-    """
+    """Clean up behind one query, then put its batches together; `merge` is merger's, `clock()` the time in ms. Returns what was done, in a sentence."""
     log, before = read_log(lake, query), clock() - int(args.grace_minutes * 60_000)
     gone = [r["path"] for r in log.compacted.get("replaced", ()) if r["at"] < before]
     lake.delete(gone, folders_of(gone))
@@ -178,8 +177,7 @@ def put_together(lake, merge, log, chosen, target):
             work.append((table, [f["path"] for f in sources], f"{table}/compacted/{own}/date={date}/", max(1, math.ceil(size / target))))
 
     def one(table, paths, folder, parts):
-        merge(table, paths, folder, parts)
-        return table, [{"path": p, "bytes": n, "rows": rows} for p, n, _ in lake.listing(folder) if p.endswith(".parquet") and (rows := lake.rows(p))]
+        return table, [file | {"rows": rows} for file in merge(table, paths, folder, parts) if (rows := lake.rows(file["path"]))]
 
     with ThreadPoolExecutor(2) as pool:
         for table, written in pool.map(lambda w: one(*w), work):
@@ -197,6 +195,8 @@ def merger(spark, lake):
     """Spark's part: the rows of some files, written in their order to as many files as wanted."""
     from pyspark.sql import functions as f
 
+    files = ParquetFiles(spark, lake)
+
     def merge(table, paths, folder, parts):
         rows = spark.read.parquet(*[lake.base + p for p in paths])
         if table == "figures":
@@ -208,7 +208,7 @@ def merger(spark, lake):
             rows = rows.withColumn(name, f.expr(value))
         order = ORDER[table]
         rows = rows.repartitionByRange(parts, *order) if parts > 1 else rows.repartition(1)
-        rows.sortWithinPartitions(*order).write.parquet(lake.base + folder)
+        return files.write(rows.sortWithinPartitions(*order), folder)
 
     return merge
 

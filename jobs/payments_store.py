@@ -54,16 +54,14 @@ def looked_through(lake):
 
 
 def session(name, conf=(), path=""):
-    """Spark's session, with CONF and with `conf` over it. Raises Unfit, at once, when a path in S3 has no key pair.
-
-    Both win over what spark-submit was given: before the JVM is known a SparkConf is empty.
-    """
+    """Spark's session, with CONF and `conf`; what spark-submit was given wins over both. Raises Unfit, at once, when a path in S3 has no key pair."""
     # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
     if path.startswith("s3a:") and not all(os.environ.get(n) for n in CREDENTIALS):
         raise Unfit(f"{' or '.join(CREDENTIALS)} is empty. Map both from the Kubernetes secret")
-    from pyspark.conf import SparkConf
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
+    SparkContext._ensure_initialized()  # before the JVM is known a SparkConf is empty, and what spark-submit was given would lose
     given = dict(SparkConf().getAll())
     builder = SparkSession.builder.appName(name)
     for key, value in {**CONF, **dict(conf)}.items():
@@ -73,9 +71,11 @@ def session(name, conf=(), path=""):
 
 
 def explained(error):
-    """A sentence for what the lake refused; else the error's first line."""
+    """A sentence for what the lake refused; else the error's first line: of a program in Python that Spark called, the line that says what it raised."""
     text = str(error)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    head, _, trace = text.rpartition("Traceback (most recent call last):")
+    told = [line.removeprefix(": ").strip() for line in (trace if head else text).splitlines() if line.strip() and not line.startswith("  ")]
+    first = next((line for line in told if not line.startswith("py4j.")), type(error).__name__)
     return next((cause for mark, cause in REFUSED.items() if mark in text), first[:600])
 
 
@@ -83,6 +83,13 @@ def failed(verb, cause, code):
     """Say why the job ends. Returns its exit code."""
     print(f"Unable to {verb}: {cause}.", file=sys.stderr, flush=True)
     return code
+
+
+def same_code(number):
+    """A number that differs from batch to batch, as a column that leaves the generated code the same: a plain one is compiled anew in each batch."""
+    from pyspark.sql import functions as f
+
+    return f.coalesce(f.lit(str(number)).cast("bigint"), f.lit(0).cast("bigint"))  # a cast may be null to Spark, and the column would be
 
 
 class Store:
@@ -152,8 +159,12 @@ class Store:
         found, listed = [], self._fs.listFiles(self._at(folder), True)
         while listed.hasNext():
             one = listed.next()
-            found.append((one.getPath().toString()[len(self.base) :], one.getLen(), one.getModificationTime()))
+            found.append((self.below(one.getPath().toString()), one.getLen(), one.getModificationTime()))
         return found
+
+    def below(self, path):
+        """A path as the log's entries have it."""
+        return path.removeprefix(self.base)
 
     def rows(self, name):
         """The rows of a Parquet file, out of its footer."""

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import payments_store
 from payments_alerts import Alerts
+from payments_files import ParquetFiles, observed
 from payments_log import Query, agree, follow
-from payments_store import REFUSED, Store, Unfit, failed, session
+from payments_store import REFUSED, Store, Unfit, failed, same_code, session
 
 ROWS_A_FILE = 50_000
 POSTINGS = "array<struct<account string, amount bigint, currency string>>"
@@ -36,17 +37,19 @@ CONF = {
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
     "spark.sql.streaming.stateStore.maintenanceInterval": "60s",
     "spark.scheduler.mode": "FAIR",
+    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConstantFolding",
+    "spark.sql.codegen.cache.maxEntries": "2000",
 }
 
 
 class Payments:
     """What the two queries write."""
 
-    def __init__(self, spark, lake, args):
+    def __init__(self, spark, files, args):
         from pyspark.sql import functions as f
 
-        self.spark, self.lake, self.args, self.f = spark, lake, args, f
-        self._pool = ThreadPoolExecutor(4)
+        self.spark, self.args, self.f = spark, args, f
+        self._files, self._pool = files, ThreadPoolExecutor(2)
 
     def records(self):
         """The topic as a stream: committed records only."""
@@ -57,6 +60,9 @@ class Payments:
             "failOnDataLoss": "true",
             "maxOffsetsPerTrigger": str(self.args.max_records),
             "kafka.isolation.level": "read_committed",
+            # A batch often ends in Kafka's mark of a transaction. Spark asks for it as for a record, and that waits for the client's fetch of what
+            # is not there yet: half a second for each partition by default.
+            "kafka.fetch.max.wait.ms": "20",
             **kafka_options(self.args.kafka_config),
         }
         return (
@@ -84,31 +90,21 @@ class Payments:
         own = f.when(f.col("cause").isNull(), f.col("event.id")).otherwise(f.concat_ws("-", "partition", "offset"))
         return judged.withColumn("own", own).withWatermark("timestamp", f"{self.args.duplicates_within:g} seconds").dropDuplicatesWithinWatermark(["own"])
 
-    def _put(self, rows, table, number, entry, count):
+    def _put(self, rows, table, number, entry):
         """Write rows into a folder of this attempt alone, and name the files in the entry."""
         folder = f"{table}/batch={number:020d}-{uuid.uuid4().hex[:8]}/"
-        rows.coalesce(max(1, count // ROWS_A_FILE)).write.partitionBy("date").parquet(self.lake.base + folder)
-        entry["files"][table] = [{"path": path, "bytes": size} for path, size, _ in self.lake.listing(folder)]
-
-    def _all(self, *writes):
-        for done in [self._pool.submit(self._put, *w) for w in writes]:
-            done.result()
+        if files := self._files.write(rows, folder, "date"):
+            entry["files"][table] = files
 
     def bronze(self, query):
         """The writer of what was received."""
         f = self.f
 
         def write(rows, number, entry):
-            rows = rows.select(
-                "partition", "offset", f.unix_millis("timestamp").alias("timestamp"), "key", "value", f.to_date("timestamp").alias("date")
-            ).persist()
-            try:
-                count = rows.count()
-                entry["counts"] = {"records": count}
-                if count:
-                    self._all((rows, "bronze", number, entry, count))
-            finally:
-                rows.unpersist()
+            rows = rows.select("partition", "offset", f.unix_millis("timestamp").alias("timestamp"), "key", "value", f.to_date("timestamp").alias("date"))
+            rows = rows.observe("counts", f.count("*")).coalesce(parts_of(entry))
+            self._put(rows, "bronze", number, entry)
+            entry["counts"] = {"records": observed(rows, "counts")[0]}
 
         return query.run(self.args.topic, write)
 
@@ -119,33 +115,36 @@ class Payments:
         def write(rows, number, entry):
             rows = rows.persist()
             try:
-                late = f.col("event.ts") < f.lit(query.high_water - int(self.args.late_after * 1000))
+                late = f.col("event.ts") < same_code(query.high_water - int(self.args.late_after * 1000))
                 good = f.col("cause").isNull()
-                found = rows.agg(
-                    f.count(f.when(good, 1)), f.count(f.when(~good, 1)), f.count(f.when(good & late, 1)), f.max(f.when(good, f.col("event.ts")))
-                ).first()
-                events, dead, behind, newest = found
+                counts = f.count(f.when(good, 1)), f.count(f.when(~good, 1)), f.count(f.when(good & late, 1)), f.max(f.when(good, f.col("event.ts")))
+                told = [f.unix_millis("timestamp").alias("timestamp"), same_code(number).alias("batch")]
+                kept = ["event.*", late.alias("late"), "partition", "offset", *told, f.to_date(f.timestamp_millis("event.ts")).alias("date")]
+                typed = rows.observe("counts", *counts).where(good).select(*kept).drop("broken").coalesce(parts_of(entry))
+                self._put(typed, "silver", number, entry)
+                events, dead, behind, newest = observed(typed, "counts")
                 entry["counts"] = {"records": events + dead, "silver": events, "dead": dead, "late": behind}
-                told = [f.unix_millis("timestamp").alias("timestamp"), f.lit(number).cast("bigint").alias("batch")]
-                moment = f.to_date(f.timestamp_millis("ts")).alias("date")
-                kept = rows.where(good).select("event.*", late.alias("late"), "partition", "offset", *told).drop("broken")
                 writes = []
                 if events:
-                    minute = (f.col("ts") - f.col("ts") % 60000).alias("minute")
-                    sums = kept.groupBy(minute, "currency", "type", "status").agg(
-                        f.count("*").alias("events"), f.sum("amount").alias("amount"), f.count(f.when(f.col("late"), 1)).alias("late")
-                    )
-                    sums = sums.withColumn("batch", f.lit(number).cast("bigint")).withColumn("date", f.to_date(f.timestamp_millis("minute")))
-                    writes += [(kept.withColumn("date", moment), "silver", number, entry, events), (sums, "figures", number, entry, 0)]
+                    sums = rows.where(good).select("event.*", late.alias("late")).coalesce(1)  # one partition needs no exchange
+                    sums = sums.groupBy(f.expr("ts - ts % 60000").alias("minute"), "currency", "type", "status")
+                    sums = sums.agg(f.count("*").alias("events"), f.sum("amount").alias("amount"), f.count(f.when(f.col("late"), 1)).alias("late"))
+                    writes.append((sums.withColumn("batch", same_code(number)).withColumn("date", f.to_date(f.timestamp_millis("minute"))), "figures"))
                 if dead:
                     bad = rows.where(~good).select("partition", "offset", *told, "key", "value", "cause", f.to_date("timestamp").alias("date"))
-                    writes.append((bad, "dead", number, entry, dead))
-                self._all(*writes)
+                    writes.append((bad.coalesce(1), "dead"))
+                for done in [self._pool.submit(self._put, *w, number, entry) for w in writes]:
+                    done.result()
                 query.high_water = max(query.high_water, newest or 0)
             finally:
                 rows.unpersist()
 
         return query.run(self.args.topic, write)
+
+
+def parts_of(entry):
+    """Files for a batch, by its offsets: some are of Kafka's marks of transactions, and no records."""
+    return max(1, sum(last - first + 1 for first, last in entry["offsets"].values()) // ROWS_A_FILE)
 
 
 def kafka_options(file):
@@ -195,7 +194,8 @@ def stream(spark, args):
     lake, checkpoint = Store(spark, args.path), Store(spark, args.checkpoint)
     agree(checkpoint, args)
     queries = [Query(name, lake, checkpoint, args.late_after) for name in ("bronze", "silver")]
-    payments, alerts = Payments(spark, lake, args), Alerts(spark, lake, checkpoint, args.alerts_every)
+    files = ParquetFiles(spark, lake)
+    payments, alerts = Payments(spark, files, args), Alerts(spark, lake, checkpoint, files, args.alerts_every)
     trigger = {"availableNow": True} if args.once else {"processingTime": f"{args.trigger:g} seconds"}
     for query, rows, writer in (
         (queries[0], payments.records(), payments.bronze),

@@ -16,7 +16,7 @@ from include.lake.spec.streams import Payments
 
 NAME = "payments-stream"
 MAIN = "payments_stream.py"
-MODULES = ("payments_alerts.py", "payments_log.py", "payments_store.py")  # of jobs/: what it imports
+MODULES = ("payments_alerts.py", "payments_files.py", "payments_log.py", "payments_store.py")  # of jobs/: what it imports
 FILES = (MAIN, *MODULES)  # what its ConfigMap holds
 DIGEST = "homelake/digest"  # the annotation that says what an application was made from
 ONCE = "once"  # the label STREAM of a micro batch, which writes to the same checkpoint and ends by itself

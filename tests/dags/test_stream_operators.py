@@ -152,7 +152,7 @@ def test_a_micro_batch_is_the_streams_job_that_ends(site: FakeSite, submitted: l
     assert body["spec"]["arguments"][-1] == "--once"
     assert body["metadata"]["labels"][STREAM] == "once"
     assert body["spec"]["restartPolicy"] == {"type": "Never"}
-    assert set(files) == {"payments_stream.py", "payments_alerts.py", "payments_log.py", "payments_store.py", "states.json"}
+    assert set(files) == {"payments_stream.py", "payments_alerts.py", "payments_files.py", "payments_log.py", "payments_store.py", "states.json"}
     assert site.streams.kafka == site.streams.needs_login
 
 

@@ -40,7 +40,7 @@ class Looks(Alerts):  # type: ignore[misc]
     """Without Spark: a look only says what it takes."""
 
     def __init__(self, lake: Memory, checkpoint: Memory | None = None, every: float = 3600) -> None:
-        super().__init__(None, lake, checkpoint or Memory(), every)
+        super().__init__(None, lake, checkpoint or Memory(), None, every)
         self.took: list[list[int]] = []
         self.error: Exception | None = None
 

@@ -79,7 +79,7 @@ class Memory:
     def write(self, path: str, rows: list[Row]) -> None:
         self._changing(lambda: self.data.__setitem__(path, (rows, self.now)))
 
-    def merge(self, table: str, paths: list[str], folder: str, parts: int) -> None:
+    def merge(self, table: str, paths: list[str], folder: str, parts: int) -> list[dict[str, Any]]:
         rows = [r for p in paths for r in self.data[p][0]]
         if table == "figures":
             sums: Counter[Row] = Counter()
@@ -90,6 +90,7 @@ class Memory:
             rows = list(dict(sorted(rows)).items())  # the newest of each
         for part in range(parts):
             self.write(f"{folder}part-{part}.parquet", sorted(rows)[part::parts])
+        return [{"path": path, "bytes": size} for path, size, _ in self.listing(folder)]
 
 
 def batch(lake: Memory, n: int, dates: tuple[str, ...] = ("2026-05-01",)) -> None:

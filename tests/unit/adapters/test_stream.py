@@ -118,7 +118,7 @@ def streams(cluster: Cluster, said: list[str]) -> Streams:
 def test_what_surrounds_it_comes_from_the_connections_and_the_jobs_folder(said: list[str]) -> None:
     around = streams(Cluster(), said).surroundings()
     assert (around.endpoint, around.bootstrap, around.kafka) == ("http://10.0.0.10:9000", "10.0.0.2:9092", frozenset())
-    assert set(around.files) == {"payments_stream.py", "payments_alerts.py", "payments_log.py", "payments_store.py"}
+    assert set(around.files) == {"payments_stream.py", "payments_alerts.py", "payments_files.py", "payments_log.py", "payments_store.py"}
     assert all(text.startswith('"""') for text in around.files.values())
     with pytest.raises(LakeError, match=r"Unable to read the stream's job .*nosuch\.py: No such file or directory"):
         streams(Cluster(), said).surroundings(("nosuch.py",))
