@@ -7,7 +7,7 @@ would fail the job is looked at before it is submitted. A cleared task submits a
 import hashlib
 import json
 import re
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,8 @@ from kubernetes.client import CustomObjectsApi
 
 from include.adapters.clients import Clients
 from include.adapters.history import keep_folder
-from include.adapters.metrics.collector import Collector
 from include.adapters.metrics.past import Past
-from include.adapters.metrics.record import EVERY, recorded
-from include.adapters.metrics.sources import Sources
+from include.adapters.metrics.record import Recording, recorded
 from include.adapters.preflight import preflight
 from include.adapters.spark import SparkApplications
 from include.lake.errors import LakeError
@@ -79,16 +77,19 @@ class LakeSparkOperator(SparkKubernetesOperator):
             applications.submit(body, self._submitted, self._files())
             if not self.deferrable:
                 return self._end(applications, self._submitted)
-        return self.defer(trigger=SparkApplicationTrigger(self._submitted, self.namespace, self.kubernetes_conn_id), method_name="finish")
+        place = self._lake.spec.spark.bucket, self._lake.probe_prefix
+        return self.defer(trigger=SparkApplicationTrigger(self._submitted, self.namespace, self.kubernetes_conn_id, *place), method_name="finish")
 
     def finish(self, context: Any, event: dict[str, Any]) -> Any:
         """After the deferral: the driver's log, and the end."""
         with lake_errors():
             self._submitted = event["name"]
-            return self._end(self._applications(clients(self.log.info)), self._submitted)
+            if kept := event.get("kept"):
+                self.log.info("what it used is kept in the lake: %s", kept)
+            return self._end(self._applications(clients(self.log.info)), self._submitted, kept=bool(kept))
 
-    def _end(self, applications: SparkApplications, name: str) -> dict[str, str]:
-        with self._recorded(name):
+    def _end(self, applications: SparkApplications, name: str, *, kept: bool = False) -> dict[str, str]:
+        with nullcontext() if kept else recorded(self._recording(name)):
             end = applications.wait(name)
         if self.delete_on_termination:
             applications.delete(name, wait=0)
@@ -97,11 +98,10 @@ class LakeSparkOperator(SparkKubernetesOperator):
     def _applications(self, parts: Clients) -> SparkApplications:
         return SparkApplications(parts.kubernetes, self.namespace, self.log.info)
 
-    def _recorded(self, name: str) -> AbstractContextManager[None]:
-        """Deferred, a task sees no more than the end: then only that is kept."""
+    def _recording(self, name: str) -> Recording:
         parts, spec = clients(self.log.info), self._lake.spec.spark
-        looking = Collector(Sources(parts.kubernetes, (self.namespace,), only=name), watched=EVERY, unwatched=EVERY)
-        return recorded(looking, lambda: Past(parts.connections("lake_s3"), spec.bucket, self._lake.probe_prefix), self.namespace, name, self.log.info)
+        place = spec.bucket, self._lake.probe_prefix
+        return Recording.of(parts.kubernetes, lambda: Past(parts.connections("lake_s3"), *place), self.namespace, name, self.log.info)
 
     def _files(self) -> dict[str, str]:
         paths = [ROOT / "jobs" / name for name in (self._job.main, *self._job.modules)]

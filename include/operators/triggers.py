@@ -7,17 +7,27 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 from kubernetes_asyncio import client, watch
 
+from include.adapters.kubernetes import Kubernetes
+from include.adapters.metrics.past import Past
+from include.adapters.metrics.record import Recording
+from include.lake.errors import LakeError
 from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, standing
+from include.operators.base import airflow_connection
 
 
 class SparkApplicationTrigger(BaseTrigger):
-    """Fires once the application is over or gone. Killed by a user, it removes the application and its pods."""
+    """Fires once the application is over or gone. Killed by a user, it removes the application and its pods.
 
-    def __init__(self, name: str, namespace: str, kubernetes_conn_id: str) -> None:
+    Meanwhile it has the job looked at, and keeps what it used in the lake, below `prefix` of `bucket`. Its event holds `name`, and `kept`: the
+    object's key, empty when nothing was kept. When another triggerer takes over, what is kept begins there.
+    """
+
+    def __init__(self, name: str, namespace: str, kubernetes_conn_id: str, bucket: str = "", prefix: str = "") -> None:
         super().__init__()
-        self.name, self.namespace, self.kubernetes_conn_id = name, namespace, kubernetes_conn_id
+        self.name, self.namespace, self.kubernetes_conn_id, self.bucket, self.prefix = name, namespace, kubernetes_conn_id, bucket, prefix
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments."""
@@ -25,6 +35,8 @@ class SparkApplicationTrigger(BaseTrigger):
             "name": self.name,
             "namespace": self.namespace,
             "kubernetes_conn_id": self.kubernetes_conn_id,
+            "bucket": self.bucket,
+            "prefix": self.prefix,
         }
 
     @asynccontextmanager
@@ -33,16 +45,39 @@ class SparkApplicationTrigger(BaseTrigger):
             yield connection
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait until the end, with the job looked at meanwhile."""
+        recording = await sync_to_async(self._recording)()
+        try:
+            await self._end()
+        except BaseException:
+            if recording:
+                recording.stop()
+            raise
+        yield TriggerEvent({"name": self.name, "kept": await sync_to_async(recording.keep)() if recording else ""})
+
+    def _recording(self) -> Recording | None:
+        if not self.bucket:  # deferred by a Homelake that kept nothing
+            return None
+        # The connections are asked for here: Airflow answers this thread, and not the one that looks.
+        try:
+            lake, kubernetes = airflow_connection("lake_s3"), Kubernetes(airflow_connection(self.kubernetes_conn_id))
+        except LakeError as error:
+            self.log.warning("what the job uses is not kept: %s", error)
+            return None
+        recording = Recording.of(kubernetes, lambda: Past(lake, self.bucket, self.prefix), self.namespace, self.name, self.log.info)
+        recording.start()
+        return recording
+
+    async def _end(self) -> None:
         """Watch until the end. A broken watch is begun anew; a cluster that is out of reach for a while is waited for."""
         while True:
             try:
                 async with self._api() as connection:
                     if await self._over(client.CustomObjectsApi(connection)):
-                        break
+                        return
             except (client.ApiException, OSError, TimeoutError) as error:
                 self.log.warning("watching %s: %s; again in 5 s", self.name, error)
                 await asyncio.sleep(5)
-        yield TriggerEvent({"name": self.name})
 
     async def _over(self, custom: Any) -> bool:
         where = (GROUP, VERSION, self.namespace, PLURAL)

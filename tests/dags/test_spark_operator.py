@@ -158,12 +158,27 @@ def test_deferred_it_waits_without_a_worker_and_ends_the_same(cluster: Applicati
     name = cluster.submitted[0][1]
     assert caught.value.method_name == "finish"
     path, arguments = caught.value.trigger.serialize()
-    assert arguments == {"name": name, "namespace": "spark-jobs", "kubernetes_conn_id": "kubernetes_default"}
+    place = {"bucket": "datalake", "prefix": LAKE.probe_prefix}
+    assert arguments == {"name": name, "namespace": "spark-jobs", "kubernetes_conn_id": "kubernetes_default", **place}
     again = operator(deferrable=True)
     assert again.finish(context(), {"name": name}) == {"application": name, "state": "COMPLETED"}
     again.on_kill()
     assert cluster.deleted == [name, name]
     assert path == "include.operators.triggers.SparkApplicationTrigger"
+
+
+def test_what_the_trigger_has_kept_is_not_kept_again(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = list[str]()
+
+    def recording(self: Any, name: str) -> Any:
+        recordings.append(name)
+        return SimpleNamespace(start=lambda: None, keep=lambda: "")
+
+    monkeypatch.setattr(LakeSparkOperator, "_recording", recording)
+    operator(deferrable=True).finish(context(), {"name": "job-1", "kept": "_homelake/jobs/x.parquet"})
+    assert recordings == []
+    operator(deferrable=True).finish(context(), {"name": "job-1", "kept": ""})
+    assert recordings == ["job-1"], "what the trigger could not keep, the end at least"
 
 
 words = st.text(st.sampled_from("abcXYZ019_-.é driver"), min_size=1, max_size=60)

@@ -9,12 +9,13 @@ import pytest
 from airflow.sdk.module_loading import import_string
 from kubernetes_asyncio import client
 
+from include.lake.errors import LakeError
 from include.operators import triggers
 from include.operators.triggers import SparkApplicationTrigger
 
 
 def test_a_trigger_is_made_again_from_what_is_stored() -> None:
-    path, arguments = SparkApplicationTrigger("job-1", "spark-jobs", "kubernetes_default").serialize()
+    path, arguments = SparkApplicationTrigger("job-1", "spark-jobs", "kubernetes_default", "datalake", "home/").serialize()
     again = import_string(path)(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
 
@@ -27,7 +28,7 @@ class Api:
 
     async def get_namespaced_custom_object(self, *args: Any, _request_timeout: float) -> Any:
         look = self.looks.pop(0)
-        if isinstance(look, Exception):
+        if isinstance(look, BaseException):
             raise look
         return {"metadata": {"name": "job-1"}, "status": {"applicationState": {"state": look}}}
 
@@ -98,9 +99,58 @@ def fired(trigger: SparkApplicationTrigger) -> list[Any]:
 )
 def test_it_fires_once_when_the_application_is_over_or_gone(watched: Any, looks: list[Any], naps: int) -> None:
     trigger, api, slept = watched(*looks)
-    assert fired(trigger) == [{"name": "job-1"}]
+    assert fired(trigger) == [{"name": "job-1", "kept": ""}]
     assert not api.looks
     assert slept == [5] * naps
+
+
+class Recording:
+    def __init__(self) -> None:
+        self.did = list[str]()
+
+    def start(self) -> None:
+        self.did.append("start")
+
+    def stop(self) -> None:
+        self.did.append("stop")
+
+    def keep(self) -> str:
+        self.did.append("keep")
+        return "_homelake/jobs/x.parquet"
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
+    made = Recording()
+    monkeypatch.setattr(triggers, "airflow_connection", lambda conn_id: conn_id)
+    monkeypatch.setattr(triggers, "Kubernetes", lambda connection: None)
+    monkeypatch.setattr(triggers.Recording, "of", lambda *args: made)
+    return made
+
+
+def test_the_job_is_looked_at_until_its_end_and_kept(watched: Any, recording: Recording) -> None:
+    trigger, _, _ = watched("RUNNING", "COMPLETED")
+    trigger.bucket = "datalake"
+    assert fired(trigger) == [{"name": "job-1", "kept": "_homelake/jobs/x.parquet"}]
+    assert recording.did == ["start", "keep"]
+
+
+def test_a_trigger_that_is_ended_looks_no_more(watched: Any, recording: Recording) -> None:
+    trigger, _, _ = watched(asyncio.CancelledError())
+    trigger.bucket = "datalake"
+    with pytest.raises(asyncio.CancelledError):
+        fired(trigger)
+    assert recording.did == ["start", "stop"]
+
+
+def test_without_its_connections_it_still_waits(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(conn_id: str) -> None:
+        raise LakeError("find", f"the connection {conn_id!r}", "it is not configured", "Add it")
+
+    monkeypatch.setattr(triggers, "airflow_connection", missing)
+    trigger, _, _ = watched("COMPLETED")
+    trigger.bucket = "datalake"
+    assert fired(trigger) == [{"name": "job-1", "kept": ""}]
 
 
 def test_killed_by_a_user_it_removes_the_application_and_its_pods(watched: Any) -> None:

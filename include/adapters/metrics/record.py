@@ -2,29 +2,59 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
+from include.adapters.kubernetes import Kubernetes
 from include.adapters.metrics.collector import Collector
 from include.adapters.metrics.past import Past
+from include.adapters.metrics.sources import Sources
 from include.lake.errors import LakeError
 
 EVERY = 10.0  # seconds: a kubelet measures no oftener
 
 
-@contextmanager
-def recorded(collector: Collector, past: Callable[[], Past], namespace: str, name: str, say: Callable[[str], None]) -> Iterator[None]:
-    """While the block lasts the job is looked at; at its end, also an end by an error, its figures go to the lake.
+class Recording:
+    """A job that is looked at, from `start` on.
 
-    What keeps them from being kept is said, and fails nothing: the job's own end is what counts.
+    What keeps its figures from being kept is said, and fails nothing: the job's own end is what counts.
     """
-    collector.start()
+
+    def __init__(self, collector: Collector, past: Callable[[], Past], namespace: str, name: str, say: Callable[[str], None]) -> None:
+        self._collector, self._past, self._where, self._say = collector, past, (namespace, name), say
+
+    @classmethod
+    def of(cls, kubernetes: Kubernetes, past: Callable[[], Past], namespace: str, name: str, say: Callable[[str], None]) -> Self:
+        """The recording of one job of a cluster; `past` is asked for where it is kept."""
+        return cls(Collector(Sources(kubernetes, (namespace,), only=name), watched=EVERY, unwatched=EVERY), past, namespace, name, say)
+
+    def start(self) -> None:
+        """Begin to look, every few seconds, from a thread of its own."""
+        self._collector.start()
+
+    def stop(self) -> None:
+        """Look no more, and keep nothing."""
+        self._collector.stop()
+
+    def keep(self) -> str:
+        """Look a last time, and write to the lake what was seen. Returns the object's key; nothing when there is none."""
+        self._collector.stop()
+        try:
+            last = next((a for a in self._collector.sweep().applications if a.name == self._where[1]), None)
+            if last is None:
+                return ""
+            key = self._past().write(last, {pod: series.as_json() for pod, series in self._collector.series(*self._where).items()})
+            self._say(f"what it used is kept in the lake: {key}")
+            return key
+        except LakeError as error:
+            self._say(f"what it used is not kept: {error}")
+            return ""
+
+
+@contextmanager
+def recorded(recording: Recording) -> Iterator[None]:
+    """While the block lasts the job is looked at; at its end, also an end by an error, its figures go to the lake."""
+    recording.start()
     try:
         yield
     finally:
-        collector.stop()
-        try:
-            last = next((a for a in collector.sweep().applications if a.name == name), None)
-            if last is not None:
-                key = past().write(last, {pod: series.as_json() for pod, series in collector.series(namespace, name).items()})
-                say(f"what it used is kept in the lake: {key}")
-        except LakeError as error:
-            say(f"what it used is not kept: {error}")
+        recording.keep()

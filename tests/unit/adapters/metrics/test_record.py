@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from include.adapters.metrics.collector import Collector
-from include.adapters.metrics.record import recorded
+from include.adapters.metrics.record import Recording, recorded
 from include.lake.errors import Unreachable
 from include.lake.metrics.fold import Sweep
 from tests.unit.lake.metrics.made import recorded_sweep
@@ -13,7 +13,7 @@ from tests.unit.lake.metrics.made import recorded_sweep
 NAME, NAMESPACE = "payments-stream", "spark-jobs"
 
 
-class Recording:
+class Played:
     """The recorded sweeps: the first while the job runs, the second at its end."""
 
     def __init__(self) -> None:
@@ -38,10 +38,10 @@ class Kept:
         return "_homelake/jobs/x.parquet"
 
 
-def run(kept: Kept, fails: bool = False) -> tuple[Recording, list[str]]:
-    source, said = Recording(), list[str]()
+def run(kept: Kept, fails: bool = False) -> tuple[Played, list[str]]:
+    source, said = Played(), list[str]()
     collector = Collector(source, watched=60, unwatched=60)
-    with recorded(collector, lambda: kept, NAMESPACE, NAME, said.append):  # type: ignore[arg-type,return-value]
+    with recorded(Recording(collector, lambda: kept, NAMESPACE, NAME, said.append)):  # type: ignore[arg-type,return-value]
         collector.wait(0, 10)
         if fails:
             raise RuntimeError("the job failed")
@@ -67,3 +67,16 @@ def test_a_job_is_kept_with_its_course(fails: bool) -> None:
 def test_a_lake_out_of_reach_fails_no_job() -> None:
     _, said = run(Kept(Unreachable("S3", "connection refused", "Check it")))
     assert said == ["what it used is not kept: Unable to reach S3: connection refused. Check it."]
+
+
+def test_a_recording_that_is_stopped_keeps_nothing_and_one_of_a_job_that_is_gone_says_so() -> None:
+    source, kept = Played(), Kept()
+    collector = Collector(source, watched=60, unwatched=60)
+    stopped = Recording(collector, lambda: kept, NAMESPACE, NAME, print)  # type: ignore[arg-type,return-value]
+    stopped.start()
+    collector.wait(0, 10)
+    stopped.stop()
+    assert (source.asked, kept.written) == (1, [])
+    assert Recording(collector, lambda: kept, NAMESPACE, "another", print).keep() == ""  # type: ignore[arg-type,return-value]
+    assert kept.written == []
+    assert Recording(collector, lambda: kept, NAMESPACE, NAME, print).keep() == "_homelake/jobs/x.parquet"  # type: ignore[arg-type,return-value]
