@@ -1,5 +1,6 @@
 """Spark jobs on the lake (D1–D3), and errors 3 to 5 of E made to happen on real parts: caught before, and told when they are not."""
 
+import io
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 
@@ -65,6 +67,9 @@ def test_it_runs_again_in_both_modes_the_second_deferrable(converged: Site) -> N
     assert "Read Success!" in text
     assert "handed over by the DAG" in text
     assert re.search(r"defer|Trigger", text), "it did not defer"
+    (key,) = set(re.findall(r"what it used is kept in the lake: (\S+\.parquet)", text))
+    course = pq.read_table(io.BytesIO(converged.s3().get_object(Bucket="datalake", Key=key)["Body"].read()), columns=["pod"])
+    assert course["pod"].to_pylist().count("total") > 1, "only the end was kept, not the course"
     after = _parquet(converged, "test-output/")
     assert len(after) == 1
     assert not after & appended
