@@ -1,4 +1,5 @@
-"""The stream of payments (jobs/payments_stream.py) as it is shipped, against the same program with Spark's and Hadoop's default settings.
+"""The stream of payments (jobs/payments_stream.py) as it is shipped, against the same program with the default settings of Spark, Hadoop and Kafka's
+client. What is no setting is the same for both: how files are written, and that a batch is committed by one line.
 
 A Kafka broker and a MinIO with the lake's settings are started on loopback, with one versioned object-lock bucket; Spark runs in one process
 with two cores. In turn each of the two:
@@ -26,7 +27,6 @@ from pyarrow import BufferReader
 from bench.report import Aim, circumstances, compare, options, say, versions
 from bench.stream_site import StreamSite, stream_site
 from include.lake.lake import load_lake
-from include.lake.s3a import PREFIX
 
 DEFAULT, SHIPPED = "defaults", "as shipped"
 ROWS, REQUESTS, VERSIONS = "rows/s", "S3 requests, a million records", "versions left, a million records"
@@ -37,13 +37,10 @@ DEFAULTS = {
     "spark.sql.shuffle.partitions": "200",
     "spark.sql.adaptive.enabled": "true",
     "spark.scheduler.mode": "FIFO",
+    "spark.sql.optimizer.excludedRules": "",
+    "spark.sql.codegen.cache.maxEntries": "100",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "true",
     "spark.hadoop.fs.s3a.performance.flags": "",
-    PREFIX + "committer.name": "file",
-    PREFIX + "committer.magic.track.commits.in.memory.enabled": "false",
-    "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.mapreduce.lib.output.FileOutputCommitterFactory",
-    "spark.sql.sources.commitProtocolClass": "org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol",
-    "spark.sql.parquet.output.committer.class": "org.apache.parquet.hadoop.ParquetOutputCommitter",
 }
 WARM = 25  # seconds of the simulator that pass until the stream is under way
 CONF: dict[str, dict[str, str]] = {DEFAULT: DEFAULTS, SHIPPED: {}}
@@ -70,6 +67,13 @@ def main(argv: list[str]) -> None:
                             f"Spark 4.1.1 local[2], {versions('confluent-kafka')}"))  # fmt: skip
 
 
+def kafka(site: StreamSite, peer: str) -> tuple[str, ...]:
+    """Kafka's client as the peer has it."""
+    file = site.server.folder / "kafka.properties"
+    file.write_text("fetch.max.wait.ms=500\n")
+    return ("--kafka-config", str(file)) if peer == DEFAULT else ()
+
+
 def filled(site: StreamSite, records: int) -> StreamSite:
     """The site with a topic that holds about so many payments."""
     site.topic = "bulk"
@@ -86,7 +90,7 @@ def throughput(site: StreamSite, args: argparse.Namespace) -> dict[str, dict[str
         for peer, conf in CONF.items():
             mine = site.beside(f"bulk-{run}-{peer.split()[0]}")
             before = sum(site.server.requests().values())
-            finish(mine, mine.start("--once", f"--max-records={args.batch}", conf=conf))
+            finish(mine, mine.start("--once", f"--max-records={args.batch}", *kafka(mine, peer), conf=conf))
             requests = sum(site.server.requests().values()) - before
             logs = {q: mine.entries(q) for q in ("bronze", "silver")}
             records = sum(e["counts"]["records"] for e in logs["bronze"])
@@ -113,7 +117,7 @@ def latency(site: StreamSite, rate: int, args: argparse.Namespace) -> dict[str, 
             begun = (time.time() + WARM) * 1000
             source = mine.simulate(f"--rate={rate}", f"--duration={args.seconds + WARM}", "--epoch=0.2")
             time.sleep(3)  # the topic has to be there
-            process = mine.start("--trigger=1", f"--stop-file={stop}", conf=conf)
+            process = mine.start("--trigger=1", f"--stop-file={stop}", *kafka(mine, peer), conf=conf)
             source.wait()
             ended = time.time() * 1000
             until_read(mine, process)

@@ -59,7 +59,8 @@ JOB = {
     "spark.sql.session.timeZone": "UTC", "spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "2",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false", "spark.hadoop.fs.s3a.performance.flags": "create,delete,mkdir",
     "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager",
-    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false", "spark.sql.codegen.cache.maxEntries": "500",
+    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConstantFolding",
     "spark.sql.streaming.numRecentProgressUpdates": "10000",
 }  # fmt: skip
 

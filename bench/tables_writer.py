@@ -13,6 +13,7 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "jobs"))
 
 import spark_writer
+from payments_files import ParquetFiles
 from payments_log import Query
 from payments_store import Store
 from payments_stream import Payments
@@ -32,7 +33,7 @@ def own_log(spark, rows, request):
     lake = Store(spark, request["to"])
     query = Counted("bronze", lake, Store(spark, request["checkpoint"]), 60)
     query.begin()
-    return rows.writeStream.foreachBatch(Payments(spark, lake, SimpleNamespace(topic="files")).bronze(query))
+    return rows.writeStream.foreachBatch(Payments(spark, ParquetFiles(spark, lake), SimpleNamespace(topic="files")).bronze(query))
 
 
 def received(rows):

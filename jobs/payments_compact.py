@@ -99,7 +99,7 @@ def orphans(log, listing, before):
 
 
 def folders_of(paths):
-    """The folders that files were written to as a whole. S3A keeps an empty object for each, which is of no use once the files are gone."""
+    """The folders that files were written to as a whole: a disk keeps them, and so does S3 when a Homelake of 2026-11 or before wrote them."""
     return sorted({m[0] for p in paths if (m := re.match(r"[^/]+/(batch=[^/]+|compacted/[^/]+/date=[^/]+)(?=/)", p))})
 
 

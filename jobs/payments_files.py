@@ -4,12 +4,11 @@ A batch's commit is its line in the log, so nothing has to make its files appear
 that no other attempt has, and tells the driver; what counts is what came from tasks that Spark took for done. On S3 that is two requests a
 file, where the committers that `DataFrameWriter` uses make thirty a write and then a listing. See docs/adr/0013-a-log-of-its-own-for-the-stream.md.
 
-These are classes of Spark 4.1's, not of its public interface: another Spark needs tests/e2e/test_stream_faults.py to pass first.
+These are classes of Spark 4.1's, not of its public interface: another Spark needs tests/e2e/test_payments_files.py and test_stream_faults.py, the long ones too, to pass first.
 """
 
 import tempfile
 import uuid
-from pathlib import Path
 
 MANAGER = "spark.sql.streaming.checkpointFileManagerClass"
 LOCAL = "org.apache.spark.sql.execution.streaming.checkpointing.FileContextBasedCheckpointFileManager"
@@ -31,7 +30,7 @@ class ParquetFiles:
         jvm.SparkSession.setActiveSession(session)  # of this thread, which may be one of a pool
         with tempfile.TemporaryDirectory(prefix="homelake-files-") as scratch:
             sink = jvm.org.apache.spark.sql.execution.streaming
-            done = sink.sinks.FileStreamSinkLog(1, self._side, Path(scratch).as_uri(), jvm.scala.Option.empty())
+            done = sink.sinks.FileStreamSinkLog(1, self._side, f"file:{scratch}", jvm.scala.Option.empty())
             protocol = sink.ManifestFileCommitProtocol(uuid.uuid4().hex, self._store.base + folder)
             protocol.setupManifestOptions(done, 0)
             columns = [plan.analyzed().output().apply(i) for i in range(plan.analyzed().output().size())]
@@ -56,6 +55,6 @@ class ParquetFiles:
 
 
 def observed(rows, name):
-    """What was observed under this name while the rows were written."""
+    """What was observed under this name while the rows were written: once, as long as no exchange comes between `observe` and the write."""
     row = rows._jdf.queryExecution().observedMetrics().apply(name)
     return [row.get(i) for i in range(row.length())]

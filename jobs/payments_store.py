@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 FORMAT = 1  # of the log's entries
 THREADS = 8  # requests to the lake at once
 CONF = {
-    "spark.sql.session.timeZone": "UTC",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
@@ -54,7 +53,7 @@ def looked_through(lake):
 
 
 def session(name, conf=(), path=""):
-    """Spark's session, with CONF and `conf`; what spark-submit was given wins over both. Raises Unfit, at once, when a path in S3 has no key pair."""
+    """Spark's session in UTC, with CONF and `conf`; what spark-submit was given wins over both. Raises Unfit, at once, when a path in S3 has no key pair."""
     # Before Spark is started: a JVM would take ten seconds to say less clearly what is missing.
     if path.startswith("s3a:") and not all(os.environ.get(n) for n in CREDENTIALS):
         raise Unfit(f"{' or '.join(CREDENTIALS)} is empty. Map both from the Kubernetes secret")
@@ -63,7 +62,7 @@ def session(name, conf=(), path=""):
 
     SparkContext._ensure_initialized()  # before the JVM is known a SparkConf is empty, and what spark-submit was given would lose
     given = dict(SparkConf().getAll())
-    builder = SparkSession.builder.appName(name)
+    builder = SparkSession.builder.appName(name).config("spark.sql.session.timeZone", "UTC")  # the tables' dates are UTC's, whatever was given
     for key, value in {**CONF, **dict(conf)}.items():
         if key not in given:
             builder = builder.config(key, value)
@@ -74,8 +73,9 @@ def explained(error):
     """A sentence for what the lake refused; else the error's first line: of a program in Python that Spark called, the line that says what it raised."""
     text = str(error)
     head, _, trace = text.rpartition("Traceback (most recent call last):")
+    passed_on = "py4j.", "An error occurred while calling "
     told = [line.removeprefix(": ").strip() for line in (trace if head else text).splitlines() if line.strip() and not line.startswith("  ")]
-    first = next((line for line in told if not line.startswith("py4j.")), type(error).__name__)
+    first = next((line for line in told if not line.startswith(passed_on)), type(error).__name__)
     return next((cause for mark, cause in REFUSED.items() if mark in text), first[:600])
 
 

@@ -24,7 +24,7 @@ from payments_files import ParquetFiles, observed
 from payments_log import Query, agree, follow
 from payments_store import REFUSED, Store, Unfit, failed, same_code, session
 
-ROWS_A_FILE = 50_000
+ROWS_A_FILE = 25_000
 POSTINGS = "array<struct<account string, amount bigint, currency string>>"
 EVENT = (
     "id string, account string, seq bigint, ts bigint, type string, status string, reason string, amount bigint, currency string, channel string, "
@@ -38,7 +38,7 @@ CONF = {
     "spark.sql.streaming.stateStore.maintenanceInterval": "60s",
     "spark.scheduler.mode": "FAIR",
     "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConstantFolding",
-    "spark.sql.codegen.cache.maxEntries": "2000",
+    "spark.sql.codegen.cache.maxEntries": "500",
 }
 
 
@@ -110,6 +110,8 @@ class Payments:
 
     def silver(self, query):
         """The writer of events, of what is none, and of figures."""
+        from pyspark import inheritable_thread_target
+
         f = self.f
 
         def write(rows, number, entry):
@@ -133,7 +135,8 @@ class Payments:
                 if dead:
                     bad = rows.where(~good).select("partition", "offset", *told, "key", "value", "cause", f.to_date("timestamp").alias("date"))
                     writes.append((bad.coalesce(1), "dead"))
-                for done in [self._pool.submit(self._put, *w, number, entry) for w in writes]:
+                put = inheritable_thread_target(self._put)  # else these writes are of no query, pool or job group to Spark
+                for done in [self._pool.submit(put, *w, number, entry) for w in writes]:
                     done.result()
                 query.high_water = max(query.high_water, newest or 0)
             finally:

@@ -30,8 +30,16 @@ rows = spark.range(0, 1000, 1, 2).select(
 )
 rows = rows.observe("counts", f.count("*"), f.max("n"))
 files = ParquetFiles(spark, store).write(rows, "t/one/", "date")
-read = [r.n for file in files for r in spark.read.parquet(store.base + file["path"]).collect()]
+whole = ParquetFiles(spark, store).write(rows.drop("date"), "t/whole/")  # the failing attempt has begun its file by then
+
+
+def read(files: list[dict[str, object]]) -> list[int]:
+    """The rows of these files."""
+    return sorted(r.n for file in files for r in spark.read.parquet(f"{store.base}{file['path']}").collect())
+
+
 there = sorted(str(p.relative_to(base)) for p in base.rglob("*.parquet"))
 empty = ParquetFiles(spark, store).write(spark.range(0).select("id", f.lit("x").alias("date")), "t/none/", "date")
 schema = spark.read.parquet(store.base + files[0]["path"]).schema.simpleString()
-print(json.dumps({"files": files, "read": sorted(read), "there": there, "empty": empty, "observed": observed(rows, "counts"), "schema": schema}))
+told = {"files": files, "whole": whole, "read": [read(files), read(whole)], "there": there, "empty": empty, "observed": observed(rows, "counts")}
+print(json.dumps(told | {"schema": schema}))
