@@ -9,7 +9,8 @@ with two cores. In turn each of the two:
   versions    noncurrent versions and delete markers left below the path, for a million records
   latency     while the simulator sends at a rate: from Kafka's time stamp of a record to the line of the log that makes its batch count
 
-Everything is on one machine: broker, simulator, MinIO and Spark share its cores.
+Everything is on one machine: broker, simulator, MinIO and Spark share its cores. With --lab, instead: the delay in the stream that runs in the lab
+(`./lake stream start --simulate`), of the records of the last --seconds.
 """
 
 import argparse
@@ -18,15 +19,18 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import numpy as np
 import pyarrow.parquet as pq
 from pyarrow import BufferReader
 
-from bench.report import Aim, circumstances, compare, options, say, versions
+from bench.report import Aim, circumstances, compare, options, say, table, versions
 from bench.stream_site import StreamSite, stream_site
 from include.lake.lake import load_lake
+from include.settings import site_facts
 
 DEFAULT, SHIPPED = "defaults", "as shipped"
 ROWS, REQUESTS, VERSIONS = "rows/s", "S3 requests, a million records", "versions left, a million records"
@@ -53,7 +57,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--batch", type=int, default=50_000, metavar="N", help="records of a batch at most (default: 50,000)")
     parser.add_argument("--rates", type=int, nargs="*", default=[1000, 10_000], metavar="N", help="payments a second for the latency (default: 1000 10000)")
     parser.add_argument("--seconds", type=int, default=40, metavar="N", help="how long each rate is kept (default: 40)")
+    parser.add_argument("--lab", action="store_true", help="the stream that runs in the lab, with its MinIO on the VM")
     args = parser.parse_args(argv)
+    if args.lab:
+        in_lab(args.seconds)
+        return
     with tempfile.TemporaryDirectory(prefix="homelake-bench-kafka-") as folder, stream_site(say, Path(folder)) as site:
         if args.records:
             print(f"\nThroughput, {args.runs} runs of each in turn\n")
@@ -129,6 +137,25 @@ def latency(site: StreamSite, rate: int, args: argparse.Namespace) -> dict[str, 
                     measures[f"{query} p{p}"][peer].append(float(np.percentile(delays, p)))
             say(f"{peer} at {rate:,}: silver p50 {measures['silver p50'][peer][-1]:.1f} s")
     return measures
+
+
+def in_lab(seconds: int) -> None:
+    """The delay in the lab's stream."""
+    facts, payments = site_facts(), load_lake().spec.payments
+    if payments is None or "S3_ENDPOINT" not in facts:
+        raise SystemExit(
+            "Unable to measure the lab's stream: none is declared, or there is no lab. ./lake stream declare; ./lake apply; ./lake stream start --simulate"
+        )
+    bucket, _, prefix = payments.path.removeprefix("s3a://").partition("/")
+    keys = {"aws_access_key_id": facts["S3_ROOT_USER"], "aws_secret_access_key": facts["S3_ROOT_PASSWORD"]}
+    s3 = boto3.client("s3", endpoint_url=facts["S3_ENDPOINT"], region_name=facts["S3_REGION"], **keys)
+    site = StreamSite(SimpleNamespace(s3=s3, bucket=bucket, folder=Path(tempfile.gettempdir())), None, prefix.strip("/"))  # type: ignore[arg-type]
+    committed = min(site.entries(q)[-1]["committed"] for q in ("bronze", "silver"))
+    rows = []
+    for query in ("bronze", "silver"):
+        delays = delays_of(site, query, committed - seconds * 1000, committed - 15_000)  # the newest may still be under way
+        rows.append([query, f"{len(delays):,}", *(f"{np.percentile(delays, p):.2f}" for p in (50, 95, 99))])
+    print(table(["", "records", "p50 s", "p95 s", "p99 s"], rows))
 
 
 def finish(site: StreamSite, process: "subprocess.Popen[bytes]", seconds: float = 1200) -> None:
