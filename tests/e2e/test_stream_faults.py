@@ -111,13 +111,14 @@ def story(site: StreamSite, request: pytest.FixtureRequest) -> Iterator[Story]:
 
 def test_killed_again_and_again_each_record_is_there_once(story: Story) -> None:
     """The stream at three moments of a batch, the simulator once; then a stop in order."""
-    source = story.simulate("--speed-up=0.4")
+    source = story.simulate("--speed-up=0.2")  # slow enough to be there still, however long three starts take
     time.sleep(3)
     for pause in (0.1, 0.45, 0.8):
         process = story.start()
         story.site.wait(process, 1)
         time.sleep(pause)
         story.site.kill(process)
+    assert source.poll() is None, "the simulator had ended, so it was not killed"
     source.kill()
     source.wait()
     source = story.simulate("--speed-up=1")
