@@ -97,9 +97,13 @@ class StreamSite:
         keys = [o["Key"] for o in listed if re.search(r"/\d{20}\.json$", o["Key"])]
         return [json.loads(self.server.s3.get_object(Bucket=self.server.bucket, Key=k)["Body"].read()) for k in keys]
 
+    def batches(self) -> dict[str, int]:
+        """How many batches of each query are committed."""
+        return {q: len(self.entries(q)) for q in ("bronze", "silver")}
+
     def wait(self, process: "subprocess.Popen[bytes]", batches: int, seconds: float = 120) -> None:
         """Until the log of both queries has so many batches more than it had."""
-        wanted = {q: len(self.entries(q)) + batches for q in ("bronze", "silver")}
+        wanted = {q: n + batches for q, n in self.batches().items()}
         deadline = time.monotonic() + seconds
         while any(len(self.entries(q)) < n for q, n in wanted.items()):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -109,7 +113,7 @@ class StreamSite:
     def _stuck(self, process: "subprocess.Popen[bytes]", seconds: float) -> str:
         """What can be known of a stream that ended or hangs: its log, where its threads stand, and whether it was fed."""
         fed = [f"{s.poll()} {s.stderr.read().decode() if s.stderr and s.poll() is not None else ''}" for s in self.sources]
-        counts = {q: len(self.entries(q)) for q in ("bronze", "silver")}
+        counts = self.batches()
         said = self.log.read_text()
         if process.poll() is not None:
             return f"the stream ended with {process.poll()}; batches {counts}, simulators {fed}:\n{said[-3000:]}"
