@@ -77,9 +77,11 @@ def main(argv: list[str]) -> None:
 
 def kafka(site: StreamSite, peer: str) -> tuple[str, ...]:
     """Kafka's client as the peer has it."""
+    if peer != DEFAULT:
+        return ()
     file = site.server.folder / "kafka.properties"
     file.write_text("fetch.max.wait.ms=500\n")
-    return ("--kafka-config", str(file)) if peer == DEFAULT else ()
+    return "--kafka-config", str(file)
 
 
 def filled(site: StreamSite, records: int) -> StreamSite:

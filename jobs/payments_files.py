@@ -26,18 +26,19 @@ class ParquetFiles:
 
     def write(self, rows, folder, partition=""):
         """Write rows below a folder that no other attempt uses, in folders by the column `partition`. Returns the files, as the log's entries name them."""
-        jvm, session, plan = self._jvm, rows._jdf.sparkSession(), rows._jdf.queryExecution()
+        jvm, session, plan, place = self._jvm, rows._jdf.sparkSession(), rows._jdf.queryExecution(), self._store.base + folder
+        output = plan.analyzed().output()
         jvm.SparkSession.setActiveSession(session)  # of this thread, which may be one of a pool
         with tempfile.TemporaryDirectory(prefix="homelake-files-") as scratch:
             sink = jvm.org.apache.spark.sql.execution.streaming
             done = sink.sinks.FileStreamSinkLog(1, self._side, f"file:{scratch}", jvm.scala.Option.empty())
-            protocol = sink.ManifestFileCommitProtocol(uuid.uuid4().hex, self._store.base + folder)
+            protocol = sink.ManifestFileCommitProtocol(uuid.uuid4().hex, place)
             protocol.setupManifestOptions(done, 0)
-            columns = [plan.analyzed().output().apply(i) for i in range(plan.analyzed().output().size())]
+            columns = [output.apply(i) for i in range(output.size())]
             sources = jvm.org.apache.spark.sql.execution.datasources
             sources.FileFormatWriter.write(
                 session, plan.executedPlan(), sources.parquet.ParquetFileFormat(), protocol,
-                getattr(sources, "FileFormatWriter$OutputSpec")(self._store.base + folder, self._options, plan.analyzed().output()),
+                getattr(sources, "FileFormatWriter$OutputSpec")(place, self._options, output),
                 session.sessionState().newHadoopConfWithOptions(self._options), self._sequence(c for c in columns if c.name() == partition),
                 jvm.scala.Option.empty(), self._sequence(()), self._options, 0)  # fmt: skip
             found = done.get(0)

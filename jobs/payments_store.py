@@ -72,9 +72,9 @@ def session(name, conf=(), path=""):
 def explained(error):
     """A sentence for what the lake refused; else the error's first line: of a program in Python that Spark called, the line that says what it raised."""
     text = str(error)
-    head, _, trace = text.rpartition("Traceback (most recent call last):")
+    last = text.rpartition("Traceback (most recent call last):")[2]
     passed_on = "py4j.", "An error occurred while calling "
-    told = [line.removeprefix(": ").strip() for line in (trace if head else text).splitlines() if line.strip() and not line.startswith("  ")]
+    told = [line.removeprefix(": ").strip() for line in last.splitlines() if line.strip() and not line.startswith("  ")]
     first = next((line for line in told if not line.startswith(passed_on)), type(error).__name__)
     return next((cause for mark, cause in REFUSED.items() if mark in text), first[:600])
 
