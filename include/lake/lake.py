@@ -153,5 +153,5 @@ def _service(spec: LakeSpec, *needs: str) -> Service:
     minio, data = spec.minio, spec.filesystem.mount_point
     environment = minio_environment(minio.region, data, minio.port, minio.console_port,
                                     durable=minio.durable_writes, speed=minio.scanner.speed, cycle=minio.scanner.cycle)  # fmt: skip
-    unit = minio_unit(spec.account, data, PROGRAM, ENVIRONMENT_FILE)
+    unit = minio_unit(spec.account, data, PROGRAM, ENVIRONMENT_FILE, minio.port)
     return Service(SERVICE, spec.account, minio.port, SecretRef("minio_admin", "login:password"), needs, ServiceState(unit, environment, None))

@@ -22,7 +22,7 @@ PROGRAMS = {
     "unshare": "util-linux", "setpriv": "util-linux", "flock": "util-linux", "mount": "mount",
     "mkfs.ext4": "e2fsprogs", "dumpe2fs": "e2fsprogs", "e2label": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
     "lsattr": "e2fsprogs", "chattr": "e2fsprogs", "useradd": "passwd", "usermod": "passwd", "getent": "libc-bin",
-    "timeout": "coreutils", "sha256sum": "coreutils", "gzip": "gzip", "sed": "sed", "grep": "grep", "diff": "diffutils",
+    "timeout": "coreutils", "sha256sum": "coreutils", "gzip": "gzip", "sed": "sed", "grep": "grep", "diff": "diffutils", "nft": "nftables",
 }  # fmt: skip
 
 

@@ -86,7 +86,7 @@ class Running:
         """Wait until so many further batches are written."""
         wanted, deadline = len(self.batches()) + more, time.monotonic() + 300
         while len(self.batches()) < wanted:
-            assert self.end is None, self.end
+            assert self.end is None, "\n".join([str(self.end), *self.said[-60:]])
             assert time.monotonic() < deadline, self.said[-20:]
             time.sleep(0.5)
 
@@ -112,6 +112,7 @@ def job(converged: Site) -> Iterator[Running]:
     finally:
         running.clear()
         rotate(converged, "root")
+        rotate(converged, "keys")  # should a test have failed half-way: what follows finds a secret as declared
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_root_changes_under_the_running_job(converged: Site, job: Running, other
 def test_the_job_succeeds_and_then_the_old_key_is_revoked(converged: Site, job: Running) -> None:
     new, old = pair(converged), values(converged)["previous-access-key"]
     end = job.stop()
-    assert getattr(end, "state", end) == "COMPLETED"
+    assert getattr(end, "state", end) == "COMPLETED", "\n".join(job.said[-60:])
     assert any("of them different" in line for line in job.said)
     code, text = rotate(converged, "keys")
     assert code == 0, text

@@ -8,6 +8,7 @@ from include.lake.secret import Secret, SecretRef
 from include.lake.units import Seconds
 
 HEADER = "# Written by Homelake; changes are undone at the next run."
+DRAIN = 3  # seconds that requests under way have before MinIO is told to end
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,13 @@ def _volumes(environment: object) -> str:
     return next((line.partition("=")[2].strip('"').rstrip("/") for line in lines if line.startswith("MINIO_VOLUMES=")), "")
 
 
-def minio_unit(account: str, data_dir: str, program: str, environment_file: str) -> str:
-    """The unit's text: it needs the mount, runs as the account, and may write the data directory only."""
+def minio_unit(account: str, data_dir: str, program: str, environment_file: str, port: int) -> str:
+    """The unit's text: it needs the mount, runs as the account, and may write the data directory only.
+
+    MinIO ends at once when it is told to, and what it has carried out by then gets no answer: S3A repeats a commit that was done, and its job
+    fails with NoSuchUpload. So before it is told, no new request reaches it, and those under way have DRAIN seconds. What waits is refused by
+    the kernel once MinIO is gone, and its client asks the next one. Packets without a request in them (up to 200 bytes: acknowledgements) pass.
+    """
     return f"""{HEADER}
 [Unit]
 Description=MinIO object storage
@@ -142,6 +148,8 @@ User={account}
 Group={account}
 EnvironmentFile={environment_file}
 ExecStart={program} server $MINIO_OPTS $MINIO_VOLUMES
+ExecStop=-+/bin/sh -c 'kill -0 "$$MAINPID" && nft "table inet homelake {{ chain drain {{ type filter hook input priority 0; tcp dport {port} meta length > 200 drop; }}; }}" && sleep {DRAIN}'
+ExecStopPost=-+/bin/sh -c 'nft delete table inet homelake 2>/dev/null'
 Restart=always
 RestartSec=2
 TimeoutStartSec=180
