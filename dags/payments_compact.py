@@ -31,6 +31,7 @@ if lake.spec.payments:
                 lake.spec.payments.memory,
                 lake.spec.payments.memory,
                 lake.spec.payments.executors,
+                cpu_request=lake.spec.payments.cpu_request,
                 modules=("payments_files.py", "payments_store.py"),
             ),
             arguments=["--path", lake.spec.payments.path],

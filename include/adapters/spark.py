@@ -12,6 +12,7 @@ from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Phase, Standin
 
 WATCH_SECONDS = 240  # of one watch; the next goes on from there
 START_SECONDS = 600  # from submission to a running driver
+LOOK_SECONDS = 3  # between two looks at its pods
 LOST_SECONDS = 60  # how long the operator may not know before the job counts as failed
 STUCK = ("ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
@@ -75,7 +76,7 @@ class SparkApplications:
                 self._say(f"{name}: {now.state or 'NEW'}")
             last = now
             if now.phase is Phase.RUNNING or (now.over and log is None and now.state != "SUBMISSION_FAILED"):
-                guard.stop()
+                guard.runs()
                 log = log or DriverLog(self._k, self.namespace, now.driver, self._say)
             if now.phase is Phase.LOST:
                 lost_since = lost_since or time.monotonic()
@@ -142,31 +143,51 @@ class SparkApplications:
                     return f"{pod.metadata.name}: {s.state.waiting.reason}: {s.state.waiting.message}"
         return ""
 
+    def without_room(self, name: str) -> dict[str, str]:
+        """Its pods that no node has room for: the pod's name and the scheduler's reason."""
+        conditions = ((p.metadata.name, c) for p in self.pods(name) for c in p.status.conditions or ())
+        return {
+            pod: str(c.message).split(" preemption:")[0] for pod, c in conditions if (c.type, c.status, c.reason) == ("PodScheduled", "False", "Unschedulable")
+        }
+
 
 class _Guard:
-    """Until the driver runs: looks every few seconds whether a pod is stuck, which no SparkApplication's state says."""
+    """What no SparkApplication's state says, looked for every few seconds: until the driver runs, a pod that is stuck; then executors without room."""
 
     def __init__(self, applications: SparkApplications, name: str, began: float) -> None:
         self.problem = ""
         self._applications, self._name, self._began = applications, name, began
-        self._over = threading.Event()
+        self._over, self._driver_runs = threading.Event(), False
+        self._told = set[str]()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(3):
+        while not self._over.wait(LOOK_SECONDS):
             with suppress(LakeError):
-                problem = self._applications.stuck(self._name)
-                if not problem and time.monotonic() - self._began > START_SECONDS:
-                    problem = f"no driver runs after {START_SECONDS} s"
-                if problem and not self._over.is_set():
+                waiting = self._applications.without_room(self._name)
+                for pod in waiting.keys() - self._told:
+                    self._applications._say(f"{pod} waits for room in the cluster: {waiting[pod]}")
+                self._told |= waiting.keys()
+                if not self._driver_runs and (problem := self._not_starting(waiting)) and not self._over.is_set():
                     self.problem = problem
                     # The watch wakes up by this change of the object itself.
                     self._applications._custom("patch", self._name, {"metadata": {"annotations": {"homelake/stuck": problem[:200]}}}, absent=(404,))
                     return
 
+    def _not_starting(self, waiting: Mapping[str, str]) -> str:
+        if problem := self._applications.stuck(self._name):
+            return problem
+        if time.monotonic() - self._began > START_SECONDS:
+            return f"no driver runs after {START_SECONDS} s" + "".join(f"; {pod} waits for room: {why}" for pod, why in waiting.items())
+        return ""
+
+    def runs(self) -> None:
+        """The driver runs."""
+        self._driver_runs = True
+
     def stop(self) -> None:
-        """The driver runs, or it is over."""
+        """It is over."""
         self._over.set()
 
 

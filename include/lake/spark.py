@@ -75,6 +75,7 @@ def short_error(message: str) -> str:
 class Job:
     """A PySpark job: its file, its arguments, its size. Memory in Spark's own form (`512m`).
 
+    `cpu_request`: what Kubernetes promises the driver and each executor of a core (`250m`); without it, all their cores.
     `modules`: files of jobs/ that its own imports, mounted beside it.
     """
 
@@ -84,6 +85,7 @@ class Job:
     executor_memory: str = "512m"
     executors: int = 1
     cores: int = 1
+    cpu_request: str | None = None
     modules: tuple[str, ...] = ()
 
 
@@ -129,6 +131,7 @@ def _role(job: Job, where: Where, memory: str) -> dict[str, Any]:
     mapped = {ACCESS_VARIABLE: where.access_key, SECRET_VARIABLE: where.secret_key}
     return {
         "cores": job.cores,
+        **({"coreRequest": job.cpu_request} if job.cpu_request else {}),
         "memory": memory,
         "env": [{"name": n, "valueFrom": {"secretKeyRef": {"name": where.secret, "key": k}}} for n, k in mapped.items()],
         "volumeMounts": [{"name": "job", "mountPath": CODE}],

@@ -49,11 +49,9 @@ def arguments(payments: Payments, around: Surroundings, *, once: bool = False) -
 
 def stream_application(payments: Payments, where: Where, region: str, around: Surroundings, *, once: bool = False) -> dict[str, Any]:
     """The SparkApplication, without its name. One that runs on is restarted when it fails, and never cleared away."""
-    job = Job(MAIN, arguments(payments, around, once=once), payments.memory, payments.memory, payments.executors)
+    job = Job(MAIN, arguments(payments, around, once=once), payments.memory, payments.memory, payments.executors, cpu_request=payments.cpu_request)
     body = application(job, where, s3a_profile(around.endpoint, region) | {"spark.kubernetes.executor.deleteOnTermination": "true"})
     body["metadata"]["labels"][STREAM] = ONCE if once else "true"
-    for role in ("driver", "executor"):
-        body["spec"][role]["coreRequest"] = payments.cpu_request
     if around.kafka:
         body["spec"]["volumes"] = [{"name": "kafka", "secret": {"secretName": KAFKA_SECRET}}]
         for role in ("driver", "executor"):

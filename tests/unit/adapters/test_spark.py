@@ -1,5 +1,6 @@
 """SparkApplications in a cluster: how a job's end is told. The cluster is prepared; the real one is tried in tests/e2e."""
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,10 @@ def container(**state: Any) -> SimpleNamespace:
     return SimpleNamespace(state=SimpleNamespace(**whole), last_state=None)
 
 
-def pod(name: str, phase: str, *containers: SimpleNamespace) -> SimpleNamespace:
-    return SimpleNamespace(metadata=SimpleNamespace(name=name), status=SimpleNamespace(phase=phase, container_statuses=list(containers) or None))
+def pod(name: str, phase: str, *containers: SimpleNamespace, unschedulable: str = "") -> SimpleNamespace:
+    condition = SimpleNamespace(type="PodScheduled", status="False", reason="Unschedulable", message=unschedulable)
+    status = SimpleNamespace(phase=phase, container_statuses=list(containers) or None, conditions=[condition] if unschedulable else None)
+    return SimpleNamespace(metadata=SimpleNamespace(name=name), status=status)
 
 
 class Cluster:
@@ -135,6 +138,29 @@ def test_a_pod_that_will_never_start_is_known(reason: str, stuck: bool, said: li
         ("SUBMITTED", ""), pods=(pod("a", "Pending"), pod("job-1-driver", "Pending", container(waiting={"reason": reason, "message": 'secret "x" not found'})))
     )
     assert applications(cluster, said).stuck("job-1") == (f'job-1-driver: {reason}: secret "x" not found' if stuck else "")
+
+
+NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+
+
+def test_an_executor_without_room_is_told_once(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "LOOK_SECONDS", 0.01)
+    cluster = Cluster(("RUNNING", ""), pods=(pod("job-1-driver", "Running", container()), pod("job-1-exec-1", "Pending", unschedulable=NO_ROOM)))
+    guard = spark._Guard(applications(cluster, said), "job-1", time.monotonic() - spark.START_SECONDS - 1)
+    guard.runs()
+    time.sleep(0.2)
+    guard.stop()
+    assert said == ["job-1-exec-1 waits for room in the cluster: 0/1 nodes are available: 1 Insufficient cpu."]
+    assert not guard.problem, "an executor may yet get its room"
+
+
+def test_a_driver_that_gets_no_room_fails_with_the_schedulers_reason(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(spark, "START_SECONDS", 0.05)
+    cluster = Cluster(("SUBMITTED", ""), pods=(pod("job-1-driver", "Pending", unschedulable=NO_ROOM),))
+    monkeypatch.setattr(cluster, "patch_namespaced_custom_object", lambda *a: None, raising=False)
+    with pytest.raises(LakeError, match=r"no driver runs after 0.05 s; job-1-driver waits for room: 0/1 nodes are available: 1 Insufficient cpu\."):
+        applications(cluster, said).wait("job-1")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
