@@ -15,7 +15,7 @@ demo: venv packages ## Build the home lab, make the lake on it, run the Spark jo
 	@$(PYTHON) -m include.demo
 
 test: venv packages check unit ## Run every test; starts a lab of its own (named test)
-	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long"
+	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long" --durations=40
 
 test-long: venv packages ## Run what takes longer: ten power cuts, the lab from nothing
 	$(PYTHON) -m pytest tests/contract tests/lab tests/e2e -m long

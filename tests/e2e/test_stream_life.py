@@ -47,6 +47,16 @@ def test_the_dashboard_shows_it_live(streaming: Streaming, tmp_path_factory: pyt
     assert silver["behind"] is not None, silver
 
 
+def test_compaction_runs_beside_it(streaming: Streaming) -> None:
+    until("batches to put together", lambda: streaming.batches() >= 27)
+    before = streaming.batches()
+    streaming.lake("airflow", "dags", "test", "payments_compact")
+    made = json.loads(streaming.site.s3().get_object(Bucket="datalake", Key=f"{streaming.name}/_log/silver/compacted.json")["Body"].read())
+    assert made["through"] >= 20, made["through"]
+    until("a batch after it", lambda: streaming.batches() > before, 60)
+    assert json.loads(streaming.lake("audit", "--json").stdout)["clean"] is True
+
+
 def test_a_change_of_keys_restarts_it_at_a_batch_boundary(streaming: Streaming) -> None:
     old = pair(streaming.site)
     uid = streaming.kube("get", "pod", "payments-stream-driver", "-o", "jsonpath={.metadata.uid}")
