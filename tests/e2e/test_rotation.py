@@ -112,7 +112,8 @@ def job(converged: Site) -> Iterator[Running]:
     finally:
         running.clear()
         rotate(converged, "root")
-        rotate(converged, "keys")  # should a test have failed half-way: what follows finds a secret as declared
+        if "previous-access-key" in values(converged):  # a test has failed: what follows finds a secret as declared
+            rotate(converged, "keys")
 
 
 @pytest.fixture(scope="module")
