@@ -4,8 +4,6 @@ SHELL := /bin/bash
 BIN := $(or $(HOMELAKE_VENV),.venv)/bin
 PYTHON := $(BIN)/python
 export PYTHONPATH := $(CURDIR)
-# Labs that `make test` works with at once; each wants about 5 GiB.
-LABS := $(shell [ $$(nproc) -ge 2 ] && [ $$(awk '/MemAvailable/ {print $$2}' /proc/meminfo) -ge 12000000 ] && echo 2 || echo 1)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-long check unit format ui packages venv bench clean
@@ -16,8 +14,8 @@ help: ## Show this list
 demo: venv packages ## Build the home lab, make the lake on it, run the Spark job (first time about 15 minutes)
 	@$(PYTHON) -m include.demo
 
-test: venv packages check unit ## Run every test; starts labs of its own (named test and, with memory for two, test1)
-	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long" -n $(LABS) --dist loadfile --durations=40
+test: venv packages check unit ## Run every test; starts a lab of its own (named test)
+	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long" --durations=40
 
 test-long: venv packages ## Run what takes longer: ten power cuts, the lab from nothing
 	$(PYTHON) -m pytest tests/contract tests/lab tests/e2e -m long
@@ -29,7 +27,7 @@ check: venv ## Lint, types, the arrow of imports
 	$(BIN)/lint-imports
 
 unit: venv ## Run the unit tests: seconds, no lab
-	$(PYTHON) -m pytest tests/unit tests/contract -m "not lab" -n $(LABS) --dist loadfile
+	$(PYTHON) -m pytest tests/unit tests/contract -m "not lab" -n auto --dist loadfile
 
 format: venv ## Format the code
 	$(BIN)/ruff format .
@@ -47,7 +45,7 @@ packages: venv ## Install the Debian packages the lab needs (as root; asks apt o
 venv:
 	@./lake --help >/dev/null
 
-clean: ## Remove the labs and what tests leave; caches of builds stay (~/.cache/homelake)
-	-for lab in test test1; do ./lake lab destroy --name $$lab; done
+clean: ## Remove both labs and what tests leave; caches of builds stay (~/.cache/homelake)
+	-./lake lab destroy --name test
 	-./lake lab destroy
 	rm -rf .airflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,7 +1,6 @@
 """Fixtures of the test lab: real parts, started once, left running for the next run (`make clean` removes it).
 
-HOMELAKE_TEST_LAB names it (default `test`), so that several runs can go on at once, each with a lab of its own. Workers of one run
-(`pytest -n 2`) have one each too: `test`, `test1`.
+HOMELAKE_TEST_LAB names it (default `test`), so that several runs can go on at once, each with a lab of its own.
 HOMELAKE_TEST_LAB_UP holds further arguments of `lab up`, as `--no-k8s` while working on what needs no Kubernetes.
 """
 
@@ -115,8 +114,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[TestLab]:
     Started once a session by `lab up --snapshot`, which shows its progress; a lab that runs already is taken as it is (so its VM may hold a lake:
     ask for `fresh_lab` where that matters). It stays at the end, for the next run.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    name = os.environ.get("HOMELAKE_TEST_LAB", "test") + worker.replace("0", "")
+    name = os.environ.get("HOMELAKE_TEST_LAB", "test")
     with tempfile.TemporaryDirectory(prefix="hl-") as folder:
         lab = TestLab(name, Path(folder))
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
