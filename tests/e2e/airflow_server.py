@@ -69,10 +69,6 @@ class Airflow:
         found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
         return {t["task_id"]: t["state"] for t in found}
 
-    def log(self, dag: str, run: str, task: str, number: int = 1) -> str:
-        """What a try of a task said."""
-        return json.dumps(self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}?full_content=true")["content"])
-
     def finished(self, dag: str, run: str, seconds: float = 420) -> str:
         """The run's state once it is over."""
 
@@ -92,10 +88,6 @@ def until(look: Callable[[], Any], seconds: float, what: str) -> Any:
     return found
 
 
-def _bundle(name: str, **kwargs: str) -> dict[str, Any]:
-    return {"name": name, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": kwargs}
-
-
 @contextmanager
 def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tuple[str, str]] | None = None, declared: Path = LAKE_FILE) -> Iterator[Airflow]:
     """A running Airflow, with the Spark job declared for `cron`. `users`: their roles and passwords; without any everybody is an administrator."""
@@ -107,7 +99,6 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
     own = {
         "AIRFLOW_HOME": str(folder / "home"),
         "HOMELAKE_FILE": str(folder / "lake.yaml"),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_bundle("dags-folder"), _bundle("tests", path=str(ROOT / "tests/e2e/dags"))]),
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",

@@ -1,18 +1,14 @@
 """Airflow as people use it: standalone, in a real browser, with its scheduler. HOMELAKE_SCREENSHOTS names a folder that keeps the pictures."""
 
-import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import requests
 
 from tests.e2e.airflow_server import Airflow, chromium, picture, standalone, until
 from tests.e2e.conftest import Site
 from tests.e2e.test_bootstrap import held_by_airflow
-from tests.e2e.test_spark import parquet_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -90,34 +86,13 @@ def test_a_cleared_task_submits_anew(airflow: Airflow, converged: Site) -> None:
     assert "COMPLETED" in str(second)
 
 
-def test_deferrable_gives_the_same_and_keeps_its_course(airflow: Airflow, converged: Site) -> None:
-    """A triggerer waits, and looks at what the job uses meanwhile. It overwrites what was overwritten before, on the locked bucket."""
-    airflow.call("PATCH", "/dags/spark_deferrable", is_paused=False)
-    before = parquet_in(converged, "test-output/")
-    run = airflow.trigger("spark_deferrable")
-    until(lambda: airflow.tasks("spark_deferrable", run).get("spark_job") == "deferred", 120, "deferral")
-    assert airflow.finished("spark_deferrable", run) == "success"
-    text = airflow.log("spark_deferrable", run, "spark_job")
-    assert "Read Success!" in text
-    assert "handed over by the DAG" in text
-    (key,) = set(re.findall(r"what it used is kept in the lake: (\S+\.parquet)", text))
-    course = pq.read_table(io.BytesIO(converged.s3().get_object(Bucket="datalake", Key=key)["Body"].read()), columns=["pod"])
-    assert course["pod"].to_pylist().count("total") > 1, "only the end was kept, not the course"
-    after = parquet_in(converged, "test-output/")
-    assert len(after) == 1
-    assert not after & before
-
-
-@pytest.mark.parametrize("dag", ["lake_spark", "spark_deferrable"])
-def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, converged: Site, dag: str) -> None:
+def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, converged: Site) -> None:
     before = _applications(converged)
-    run = airflow.trigger(dag)
+    run = airflow.trigger("lake_spark")
     name = until(lambda: _applications(converged) - before, 120, "SparkApplication").pop()
     label = f"sparkoperator.k8s.io/app-name={name.rpartition('/')[2]}"
     until(lambda: converged.kubectl("-n", "spark-jobs", "get", "pods", "-l", label, "-o", "name"), 120, "driver pod")
-    if dag == "spark_deferrable":
-        until(lambda: airflow.tasks(dag, run)["spark_job"] == "deferred", 60, "deferral")
-    airflow.call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/spark_job", new_state="failed")
+    airflow.call("PATCH", f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job", new_state="failed")
     until(lambda: name not in _applications(converged), 90, "end of the application")
     until(lambda: not converged.kubectl("-n", "spark-jobs", "get", "pods", "-l", label, "-o", "name"), 90, "end of its pods")
 

@@ -1,6 +1,8 @@
 """Spark jobs on the lake (D1–D3), and errors 3 to 5 of E made to happen on real parts: caught before, and told when they are not."""
 
+import io
 import json
+import re
 import subprocess
 import time
 import uuid
@@ -8,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 
@@ -32,7 +35,7 @@ def _objects(site: Site, prefix: str) -> dict[str, int]:
     return {o["Key"]: o["Size"] for o in found}
 
 
-def parquet_in(site: Site, prefix: str) -> set[str]:
+def _parquet(site: Site, prefix: str) -> set[str]:
     return {k for k, size in _objects(site, prefix).items() if k.endswith(".parquet") and size}
 
 
@@ -48,17 +51,28 @@ def test_d1_d2_the_dag_writes_and_reads_back(converged: Site) -> None:
     assert "spark/executors" in rows
     files = _objects(converged, "test-output/")
     assert files["test-output/_SUCCESS"] > 0
-    assert len(parquet_in(converged, "test-output/")) == 1
+    assert len(_parquet(converged, "test-output/")) == 1
     assert json.loads(converged.s3().get_object(Bucket="datalake", Key="test-output/_SUCCESS")["Body"].read())["committer"] == "magic"
 
 
-def test_it_runs_again_and_appends(converged: Site) -> None:
-    """On the locked bucket, where the default committer breaks at the second write. test_airflow overwrites again, and again."""
-    before = parquet_in(converged, "test-output/")
+def test_it_runs_again_in_both_modes_the_second_deferrable(converged: Site) -> None:
+    """On the locked bucket, where the default committer breaks at the second write."""
+    before = _parquet(converged, "test-output/")
     converged.dag("lake_spark", "--conf", '{"mode": "append"}')
-    appended = parquet_in(converged, "test-output/")
+    appended = _parquet(converged, "test-output/")
     assert appended > before
     assert len(appended) == len(before) + 1
+    done = converged.lab.lake("airflow", "dags", "test", "spark_deferrable", env={"AIRFLOW__CORE__DAGS_FOLDER": str(Path("tests/e2e/dags").resolve())})
+    text = done.stdout + done.stderr
+    assert "Read Success!" in text
+    assert "handed over by the DAG" in text
+    assert re.search(r"defer|Trigger", text), "it did not defer"
+    (key,) = set(re.findall(r"what it used is kept in the lake: (\S+\.parquet)", text))
+    course = pq.read_table(io.BytesIO(converged.s3().get_object(Bucket="datalake", Key=key)["Body"].read()), columns=["pod"])
+    assert course["pod"].to_pylist().count("total") > 1, "only the end was kept, not the course"
+    after = _parquet(converged, "test-output/")
+    assert len(after) == 1
+    assert not after & appended
 
 
 @pytest.mark.long
