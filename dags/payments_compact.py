@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG
 
 from include.lake.lake import load_lake
-from include.lake.spark import Job
+from include.lake.stream import payments_job
 from include.operators.spark import LakeSparkOperator
 
 lake = load_lake()
@@ -25,15 +25,7 @@ if lake.spec.payments:
         LakeSparkOperator(
             task_id="compact",
             lake=lake,
-            job=Job(
-                "payments_compact.py",
-                (),
-                lake.spec.payments.memory,
-                lake.spec.payments.memory,
-                lake.spec.payments.executors,
-                cpu_request=lake.spec.payments.cpu_request,
-                modules=("payments_files.py", "payments_store.py"),
-            ),
+            job=payments_job(lake.spec.payments, "payments_compact.py", modules=("payments_files.py", "payments_store.py")),
             arguments=["--path", lake.spec.payments.path],
             execution_timeout=timedelta(hours=2),
         )

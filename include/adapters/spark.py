@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Phase, Standin
 
 WATCH_SECONDS = 240  # of one watch; the next goes on from there
 START_SECONDS = 600  # from submission to a running driver
-LOOK_SECONDS = 3  # between two looks at its pods
+LOOK_SECONDS, ROOM_SECONDS = 3, 15  # between two looks at its pods: until the driver runs, and for executors without room after that
 LOST_SECONDS = 60  # how long the operator may not know before the job counts as failed
 STUCK = ("ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
@@ -137,18 +137,21 @@ class SparkApplications:
 
     def stuck(self, name: str) -> str:
         """Why a pod of it will not start, as a wrong image or a missing key; empty while it may."""
-        for pod in self.pods(name):
-            for s in pod.status.container_statuses or []:
-                if s.state.waiting and s.state.waiting.reason in STUCK:
-                    return f"{pod.metadata.name}: {s.state.waiting.reason}: {s.state.waiting.message}"
-        return ""
+        return _stuck(self.pods(name))
 
-    def without_room(self, name: str) -> dict[str, str]:
-        """Its pods that no node has room for: the pod's name and the scheduler's reason."""
-        conditions = ((p.metadata.name, c) for p in self.pods(name) for c in p.status.conditions or ())
-        return {
-            pod: str(c.message).split(" preemption:")[0] for pod, c in conditions if (c.type, c.status, c.reason) == ("PodScheduled", "False", "Unschedulable")
-        }
+
+def _stuck(pods: Iterable[Any]) -> str:
+    for pod in pods:
+        for s in pod.status.container_statuses or []:
+            if s.state.waiting and s.state.waiting.reason in STUCK:
+                return f"{pod.metadata.name}: {s.state.waiting.reason}: {s.state.waiting.message}"
+    return ""
+
+
+def _without_room(pods: Iterable[Any]) -> dict[str, str]:
+    """Those that no node has room for: the pod's name and the scheduler's reason."""
+    conditions = ((pod.metadata.name, c) for pod in pods for c in pod.status.conditions or ())
+    return {pod: str(c.message).split(" preemption:")[0] for pod, c in conditions if (c.type, c.status, c.reason) == ("PodScheduled", "False", "Unschedulable")}
 
 
 class _Guard:
@@ -163,24 +166,23 @@ class _Guard:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(ROOM_SECONDS if self._driver_runs else LOOK_SECONDS):
             with suppress(LakeError):
-                waiting = self._applications.without_room(self._name)
+                pods = self._applications.pods(self._name)
+                waiting = _without_room(pods)
                 for pod in waiting.keys() - self._told:
                     self._applications._say(f"{pod} waits for room in the cluster: {waiting[pod]}")
                 self._told |= waiting.keys()
-                if not self._driver_runs and (problem := self._not_starting(waiting)) and not self._over.is_set():
+                if not self._driver_runs and (problem := _stuck(pods) or self._late(waiting)) and not self._over.is_set():
                     self.problem = problem
                     # The watch wakes up by this change of the object itself.
                     self._applications._custom("patch", self._name, {"metadata": {"annotations": {"homelake/stuck": problem[:200]}}}, absent=(404,))
                     return
 
-    def _not_starting(self, waiting: Mapping[str, str]) -> str:
-        if problem := self._applications.stuck(self._name):
-            return problem
-        if time.monotonic() - self._began > START_SECONDS:
-            return f"no driver runs after {START_SECONDS} s" + "".join(f"; {pod} waits for room: {why}" for pod, why in waiting.items())
-        return ""
+    def _late(self, waiting: Mapping[str, str]) -> str:
+        if time.monotonic() - self._began <= START_SECONDS:
+            return ""
+        return f"no driver runs after {START_SECONDS} s" + "".join(f"; {pod} waits for room: {why}" for pod, why in waiting.items())
 
     def runs(self) -> None:
         """The driver runs."""

@@ -6,14 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from include.adapters.spark import START_SECONDS, DriverLog, SparkApplications
+from include.adapters.spark import LOOK_SECONDS, START_SECONDS, DriverLog, SparkApplications
 from include.adapters.stream import Streams
 from include.lake.errors import LakeError
 from include.lake.spark import Phase, Standing, short_error
 from include.lake.stream import NAME, UNFIT
 
 _News = Standing | str | LakeError  # a change of the application, a line of its driver's log, or that there is no more to see
-_LOOK = 3.0  # seconds between two looks at whether a pod is stuck
 _RUNS, _UNABLE = re.compile(r"The stream of \S+ runs: "), re.compile(r"Unable to [^:]+: (.+)")
 _EXIT = re.compile(r"ExitCode: (\d+)")
 
@@ -30,7 +29,7 @@ def see_start(streams: Streams, namespace: str, say: Callable[[str], None], seco
     end = time.monotonic() + seconds
     while True:
         try:
-            new = news.get(timeout=min(_LOOK, max(0.01, end - time.monotonic())))
+            new = news.get(timeout=min(LOOK_SECONDS, max(0.01, end - time.monotonic())))
         except queue.Empty:
             if problem := applications.stuck(NAME):
                 raise LakeError("start", "stream/payments", problem, "Mend that; the driver starts by itself then") from None

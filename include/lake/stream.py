@@ -47,10 +47,18 @@ def arguments(payments: Payments, around: Surroundings, *, once: bool = False) -
     return (*(word for name, value in given.items() for word in (f"--{name}", value)), *(("--once",) if once else ()))
 
 
+def payments_job(payments: Payments, main: str, given: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> Job:
+    """A job on the payments, of the size that is declared for them: its file, its arguments, and the modules that it imports."""
+    return Job(main, given, payments.memory, payments.memory, payments.executors, cpu_request=payments.cpu_request, modules=modules)
+
+
 def stream_application(payments: Payments, where: Where, region: str, around: Surroundings, *, once: bool = False) -> dict[str, Any]:
     """The SparkApplication, without its name. One that runs on is restarted when it fails, and never cleared away."""
-    job = Job(MAIN, arguments(payments, around, once=once), payments.memory, payments.memory, payments.executors, cpu_request=payments.cpu_request)
-    body = application(job, where, s3a_profile(around.endpoint, region) | {"spark.kubernetes.executor.deleteOnTermination": "true"})
+    body = application(
+        payments_job(payments, MAIN, arguments(payments, around, once=once)),
+        where,
+        s3a_profile(around.endpoint, region) | {"spark.kubernetes.executor.deleteOnTermination": "true"},
+    )
     body["metadata"]["labels"][STREAM] = ONCE if once else "true"
     if around.kafka:
         body["spec"]["volumes"] = [{"name": "kafka", "secret": {"secretName": KAFKA_SECRET}}]

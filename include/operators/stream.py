@@ -6,8 +6,7 @@ from include.adapters.clients import Clients
 from include.adapters.stream_run import bring, stream_of
 from include.lake.errors import LakeError
 from include.lake.lake import Lake
-from include.lake.spark import Job
-from include.lake.stream import MAIN, MODULES, NAME, stream_application
+from include.lake.stream import MAIN, MODULES, NAME, payments_job, stream_application
 from include.operators.base import LakeOperator
 from include.operators.spark import LakeSparkOperator
 from include.render import plan_lines
@@ -41,8 +40,7 @@ class MicroBatchOperator(LakeSparkOperator):
     """
 
     def __init__(self, *, lake: Lake, **kwargs: Any) -> None:
-        payments = stream_of(lake).payments
-        super().__init__(lake=lake, job=Job(MAIN, (), payments.memory, payments.memory, payments.executors, modules=MODULES), **kwargs)
+        super().__init__(lake=lake, job=payments_job(stream_of(lake).payments, MAIN, modules=MODULES), **kwargs)
 
     def body(self, parts: Clients) -> dict[str, Any]:
         """The stream's application, as one that ends."""

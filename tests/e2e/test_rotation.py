@@ -54,6 +54,12 @@ def rotate(site: Site, *args: str, env: Mapping[str, str] | None = None) -> tupl
     return done.returncode, text
 
 
+def finish(site: Site) -> None:
+    """End a rotation of the keys that was begun."""
+    if "previous-access-key" in values(site):
+        rotate(site, "keys")
+
+
 class Running:
     """The job that keeps writing, followed in a thread of its own."""
 
@@ -103,8 +109,7 @@ class Running:
 @pytest.fixture(scope="module")
 def job(converged: Site) -> Iterator[Running]:
     """The job, writing. Should a test fail, root's credentials are the lab's again all the same."""
-    if "previous-access-key" in values(converged):  # a run of these tests was ended
-        rotate(converged, "keys")
+    finish(converged)  # should a run of these tests have been ended
     running = Running(converged)
     try:
         running.writes()
@@ -112,8 +117,7 @@ def job(converged: Site) -> Iterator[Running]:
     finally:
         running.clear()
         rotate(converged, "root")
-        if "previous-access-key" in values(converged):  # a test has failed: what follows finds a secret as declared
-            rotate(converged, "keys")
+        finish(converged)  # should a test have failed: what follows finds a secret as declared
 
 
 @pytest.fixture(scope="module")

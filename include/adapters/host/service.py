@@ -40,11 +40,11 @@ _WAIT = (
     + r"""
 base=$(systemctl show "$1" -p NRestarts --value); end=$((SECONDS + $3))
 while [ $SECONDS -lt $end ]; do
-  s_Job=; eval "$(systemctl show "$1" -p NRestarts,ActiveState,ConditionResult,Job | sed 's/^/s_/')"
+  s_Job=; eval "$(systemctl show "$1" -p NRestarts,ActiveState,ConditionResult,Job | sed 's/^/s_/')"; : "${s_Job:=0}"
   # While systemd still has the restart to do, it is the old one that answers.
-  [ "${s_Job:-0}" = 0 ] && serving "$2" && exit 0
+  [ "$s_Job" = 0 ] && serving "$2" && exit 0
   [ $((s_NRestarts - base)) -ge "$4" ] && exit 3
-  [ "$s_ActiveState" = inactive ] && [ "$s_Job" = "" -o "$s_Job" = 0 ] && { [ "$s_ConditionResult" = no ] && exit 6; exit 7; }
+  [ "$s_ActiveState" = inactive ] && [ "$s_Job" = 0 ] && { [ "$s_ConditionResult" = no ] && exit 6; exit 7; }
   [ "$s_ActiveState" = failed ] && exit 7
   sleep 0.3
 done; exit 8

@@ -145,6 +145,7 @@ NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes ar
 
 def test_an_executor_without_room_is_told_once(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(spark, "ROOM_SECONDS", 0.01)
     cluster = Cluster(("RUNNING", ""), pods=(pod("job-1-driver", "Running", container()), pod("job-1-exec-1", "Pending", unschedulable=NO_ROOM)))
     guard = spark._Guard(applications(cluster, said), "job-1", time.monotonic() - spark.START_SECONDS - 1)
     guard.runs()

@@ -289,7 +289,7 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> None:
             threading.Event().wait(5)  # a thread of its own, which nobody waits for
 
     monkeypatch.setattr(SparkApplications, "watch", watch)
-    monkeypatch.setattr(stream_start, "_LOOK", 0.01)
+    monkeypatch.setattr(stream_start, "LOOK_SECONDS", 0.01)
 
 
 RUNS = "26/05/01 WARN x\nThe stream of payments runs: 10.0.0.2:9092 to s3a://datalake/payments/\n"
