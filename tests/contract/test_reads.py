@@ -73,6 +73,7 @@ class Real:
 
     @contextmanager
     def unwritten(self) -> Iterator[None]:
+        self.clients("host").close()  # sudo records a connection's first command only
         with recording(self.lab) as records:
             yield
         assert records.proxmox, "the stand-in recorded nothing"

@@ -6,12 +6,12 @@ import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import paramiko
 
+from include.adapters.host.shell import LOOP, Result, Shell
 from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
@@ -29,21 +29,13 @@ class NotRoot(LakeError):
     """The log-in works, and sudo refuses it."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a command gave: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
 class Guest:
     """The VM by SSH. `run` takes a shell script and its arguments; secrets go through `stdin`, never through arguments."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._client: paramiko.SSHClient | None = None
+        self._shell: Shell | None = None
 
     def run(self, script: str, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), timeout: float = COMMAND_TIMEOUT) -> Result:
         """Run `script` with sh as root; `$1`, `$2` … are `args`. Raises LakeError when its exit code is not in `ok`.
@@ -51,7 +43,7 @@ class Guest:
         A command that a signal ended, or whose connection broke, is a failure of its own kind (`Unreachable`).
         """
         try:
-            result = self._exchange(self._command(script, args), stdin, timeout)
+            result = self._exchange(self._command(script, args), stdin, timeout) if stdin else self._root().run(script, args, timeout)
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             raise self._unreachable(error) from None
@@ -66,14 +58,20 @@ class Guest:
         sudo = [] if self._connection.login == "root" else ["sudo", "-n"]
         return shlex.join([*sudo, "env", "LC_ALL=C", "bash", "-c", script, "homelake", *args])
 
+    def _root(self) -> Shell:
+        if self._shell is None:
+            transport = self._open().get_transport()
+            assert transport is not None
+            self._shell = Shell(transport.open_session(timeout=CONNECT_TIMEOUT), self._command(LOOP, ()))
+        return self._shell
+
     def _exchange(self, command: str, stdin: bytes, timeout: float) -> Result:
         transport = self._open().get_transport()
         assert transport is not None
         with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
             channel.settimeout(timeout)
             channel.exec_command(command)
-            if stdin:
-                channel.sendall(stdin)
+            channel.sendall(stdin)
             channel.shutdown_write()
             out = channel.makefile("rb").read()
             err = channel.makefile_stderr("rb").read()
@@ -129,7 +127,7 @@ class Guest:
 
     def close(self) -> None:
         """End the connection; the next command opens another."""
-        client, self._client = self._client, None
+        client, self._client, self._shell = self._client, None, None
         if client:
             client.close()
 

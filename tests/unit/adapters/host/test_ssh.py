@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ class Door(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: paramiko.Channel, command: bytes) -> None:
-        process = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(["sh", "-c", command], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdin and process.stdout and process.stderr
 
         def feed() -> None:
@@ -47,11 +48,17 @@ class Door(paramiko.ServerInterface):
                     process.stdin.write(block)  # type: ignore[union-attr]
                 process.stdin.close()  # type: ignore[union-attr]
 
+        def errors() -> None:
+            with suppress(OSError):
+                while block := os.read(process.stderr.fileno(), 65536):  # type: ignore[union-attr]
+                    channel.sendall_stderr(block)
+
         threading.Thread(target=feed, daemon=True).start()
+        (told := threading.Thread(target=errors, daemon=True)).start()
         with suppress(OSError):
             while block := os.read(process.stdout.fileno(), 65536):
                 channel.sendall(block)
-            channel.sendall_stderr(process.stderr.read())
+            told.join()
             code = process.wait()
             if code >= 0:  # a signal leaves no exit code behind
                 channel.send_exit_status(code)
@@ -118,9 +125,10 @@ def guest(server: Server) -> Iterator[Guest]:
 
 def test_arguments_and_input_arrive_as_they_are(guest: Guest) -> None:
     odd = ["two words", "it's", "$HOME", '"', "*", "", "é\n", ";exit 9"]
-    result = guest.run('printf "%s|" "$@"; cat', *odd, stdin=b"\x00secret\xff")
-    assert result.out == "|".join(odd) + "|\x00secret\ufffd"
-    assert (result.code, result.err) == (0, "")
+    for given in (b"\x00secret\xff", b""):
+        result = guest.run('printf "%s|" "$@"; cat', *odd, stdin=given)
+        assert result.out == "|".join(odd) + "|" + given.decode(errors="replace")
+        assert (result.code, result.err) == (0, "")
 
 
 def test_one_connection_is_kept_for_many_commands(server: Server, guest: Guest) -> None:
@@ -142,6 +150,34 @@ def test_an_exit_code_is_an_error_unless_it_is_expected(guest: Guest) -> None:
 def test_a_command_that_a_signal_ended_is_a_failure_and_never_taken_for_an_answer(guest: Guest) -> None:
     with pytest.raises(Unreachable, match="the command ended without an exit code"):
         guest.run("echo complete; kill -9 $PPID; kill -9 $$", ok=(0, -1))
+    with pytest.raises(Unreachable, match="the command ended without an exit code"):
+        guest.run("echo complete; kill -9 $$", ok=(0, -9, 137))
+
+
+def test_a_command_has_nothing_of_the_one_before_and_waits_for_nothing_it_left(guest: Guest) -> None:
+    began = time.monotonic()
+    assert guest.run("cd /; left=here; exec 3>/dev/null; sleep 5 & echo $!").out.strip().isdigit()
+    assert guest.run('pwd; echo "$left"; cat; ls -l /proc/self/fd/3 2>/dev/null || true').out.splitlines() == [os.getcwd(), ""]
+    assert time.monotonic() - began < 4
+
+
+def test_what_a_command_prints_is_told_from_where_it_ends(guest: Guest) -> None:
+    for text in ("", "no line", "a line\n", "\n\n", "0" * 32 + " 0\n"):
+        told = guest.run('printf %s "$1"; printf %s "$1" >&2', text)
+        assert (told.out, told.err) == (text, text)
+    assert len(guest.run("head -c 3000000 /dev/zero").out) == 3_000_000
+    guest.run("exec >&- 2>&-")
+
+
+def test_sudo_is_asked_once_for_a_connection(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "sudo").write_text(f'#!/bin/sh\necho x >>{asked}; shift; exec "$@"\n')
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    guest = server.guest("debian")
+    assert [guest.run("echo $1", str(n)).out for n in range(3)] == ["0\n", "1\n", "2\n"]
+    guest.close()
+    assert asked.read_text() == "x\n"
 
 
 def test_what_sudo_refuses_is_told_with_what_to_write(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
