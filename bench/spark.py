@@ -13,8 +13,7 @@ from typing import Any
 import psutil
 
 from bench.minio_server import MinioOnLoopback
-from lab.cache import built, fingerprint
-from lab.k8s.build import SPARK, lay_out_spark
+from bench.spark_home import spark_conf, spark_environment
 
 WRITER = Path(__file__).parent / "spark_writer.py"
 
@@ -58,22 +57,11 @@ class Spark:
         return answer
 
 
-def spark_home() -> Path:
-    """A SPARK_HOME as the lake's Spark image has it; made once."""
-    key = fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
-    return built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
-
-
 @contextlib.contextmanager
 def spark(server: MinioOnLoopback, conf: Mapping[str, str], writer: Path = WRITER) -> Iterator[Spark]:
     """A Spark with a configuration, for as long as the block lasts. `writer` is the program that answers."""
-    home = spark_home()
-    local = {"spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false", "spark.driver.host": "127.0.0.1",
-             "spark.driver.bindAddress": "127.0.0.1", "spark.sql.files.maxPartitionBytes": "160m", "spark.local.dir": str(server.folder),
-             "spark.hadoop.hadoop.tmp.dir": str(server.folder / "tmp"), "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={server.folder}"}  # fmt: skip
-    paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
-    env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "BENCH_SPARK_CONF": json.dumps(local | conf),
-                        "AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret}  # fmt: skip
+    local = {"spark.driver.memory": "1500m", "spark.ui.showConsoleProgress": "false", "spark.sql.files.maxPartitionBytes": "160m"}
+    env = spark_environment(server) | {"BENCH_SPARK_CONF": json.dumps(spark_conf(server.folder, local | dict(conf)))}
     logfile = server.folder / "spark.log"
     with open(logfile, "ab") as log:
         process = subprocess.Popen(

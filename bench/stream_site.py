@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.minio_server import MinioOnLoopback, minio_on_loopback
-from bench.spark import spark_home
+from bench.spark_home import spark_environment, spark_submit
 from include.adapters.audit import run_audit
 from include.connections import Connection
 from include.lake.audit import AuditReport
@@ -64,19 +64,13 @@ class StreamSite:
 
     def start(self, *options: str, conf: Mapping[str, str] | None = None, job: str = "payments_stream.py") -> "subprocess.Popen[bytes]":
         """The stream's job in a Spark of two cores in one process, in a process group of its own."""
-        home, lake, folder = spark_home(), load_lake(), self.server.folder
-        settings = s3a_profile(self.server.endpoint, lake.spec.minio.region) | {
-            "spark.master": "local[2]", "spark.driver.memory": "1500m", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1", "spark.local.dir": str(folder), "spark.hadoop.hadoop.tmp.dir": str(folder / "tmp"),
-            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={folder}"} | dict(conf or {})  # fmt: skip
-        given = [x for k, v in settings.items() for x in ("--conf", f"{k}={v}")]
-        paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
-        env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "PYSPARK_PYTHON": sys.executable,
-                            "AWS_ACCESS_KEY_ID": self.server.access, "AWS_SECRET_ACCESS_KEY": self.server.secret}  # fmt: skip
+        settings = s3a_profile(self.server.endpoint, load_lake().spec.minio.region) | {"spark.driver.memory": "1500m"} | dict(conf or {})
         arguments = ["--bootstrap", self.broker.address, "--topic", self.topic, "--path", self.path, "--checkpoint", self.checkpoint, *options]
+        command = spark_submit(self.server.folder, settings, ROOT / "jobs" / job, *arguments)
         with open(self.log, "ab") as log:
-            command = [home / "bin/spark-submit", *given, ROOT / "jobs" / job, *arguments]
-            self.streams.append(subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True))
+            self.streams.append(
+                subprocess.Popen(command, env=spark_environment(self.server), cwd=self.server.folder, stdout=log, stderr=log, start_new_session=True)
+            )
         return self.streams[-1]
 
     def kill(self, process: "subprocess.Popen[bytes]") -> None:

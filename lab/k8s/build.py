@@ -82,7 +82,8 @@ def node_root() -> Path:
     return built("node", fingerprint(NODE_PACKAGES, NODE_FOLDERS, programs.name), make, "the node's root filesystem (Debian 13, containerd)") / "root"
 
 
-def _spark_layers(folder: Path) -> tuple[Path, Path]:
+def _spark_layers(folder: Path) -> tuple[Path, Path, list[str]]:
+    """Debian and Spark as archives, and the environment of what runs in them."""
     base, spark = folder / "base.tar", folder / "spark.tar"
     root = folder / "root"
     rootfs(root, SPARK_PACKAGES, variant="essential",
@@ -90,11 +91,18 @@ def _spark_layers(folder: Path) -> tuple[Path, Path]:
     for old in ("var/lib/apt", "var/cache", "usr/share/i18n", "usr/share/perl5", "usr/share/bash-completion", "usr/share/lintian"):
         shutil.rmtree(root / old, ignore_errors=True)
     sh("tar", "-C", root, "--numeric-owner", "--exclude=./dev/*", "-cf", base, ".")
+    home = root / "opt/spark"
+    lay_out_spark(home)
+    (py4j,) = (home / "python/lib").glob("py4j-*-src.zip")
+    environment = ["PATH=/opt/spark/bin:/usr/local/bin:/usr/bin:/bin", "SPARK_HOME=/opt/spark", f"PYTHONPATH=/opt/spark/python:/opt/spark/python/lib/{py4j.name}",
+                   "PYSPARK_PYTHON=python3", "JAVA_HOME=/usr/lib/jvm/java-21-openjdk-amd64", "LANG=C.UTF-8"]  # fmt: skip
+    # In namespaces of its own: what it mounts and starts ends with it.
+    script = 'mount -t proc proc "$1/proc" && mount -t tmpfs tmp "$1/tmp" && mount --rbind /dev "$1/dev" && exec chroot "$@"'
+    sh("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "-",
+       root, "env", "-i", *environment, "/opt/spark/entrypoint.sh", "archive")  # fmt: skip
+    sh("tar", "-C", home, "--numeric-owner", "--owner=0", "--group=0", "--transform=s,^\\.,opt/spark,", "-cf", spark, ".")
     shutil.rmtree(root)
-    lay_out_spark(folder / "opt")
-    sh("tar", "-C", folder / "opt", "--numeric-owner", "--owner=0", "--group=0", "--transform=s,^\\.,opt/spark,", "-cf", spark, ".")
-    shutil.rmtree(folder / "opt")
-    return base, spark
+    return base, spark, environment
 
 
 def lay_out_spark(target: Path) -> None:
@@ -121,7 +129,8 @@ def lay_out_spark(target: Path) -> None:
     for name in ("conf", "work-dir"):
         (target / name).mkdir()
     (target / "work-dir").chmod(0o777)
-    shutil.copy(SPARK / "entrypoint.sh", target / "entrypoint.sh")
+    for name in ("entrypoint.sh", "warm_up.py"):
+        shutil.copy(SPARK / name, target / name)
     shutil.rmtree(download)
 
 
@@ -130,7 +139,7 @@ def images() -> Path:
     manager, broker = operator(), kafka.jars()
 
     def make(folder: Path) -> None:
-        base, spark = _spark_layers(folder)
+        base, spark, paths = _spark_layers(folder)
         added = folder / "operator.tar"
         sh("tar", "-C", manager, "--owner=0", "--group=0", "--transform=s,^,usr/bin/,", "-cf", added, "spark-operator")
         _go("the pause program", GO / "pause", ".", folder / "pause")
@@ -139,8 +148,6 @@ def images() -> Path:
         sh("tar", "-C", kafka.START.parent, "--owner=0", "--group=0", "--mode=0755", "--transform=s,^,opt/kafka/,", "-rf", libs, kafka.START.name)
         pause = folder / "pause.tar"
         sh("tar", "-C", folder, "--owner=0", "--group=0", "-cf", pause, "pause")
-        paths = ["PATH=/opt/spark/bin:/usr/local/bin:/usr/bin:/bin", "SPARK_HOME=/opt/spark", "PYTHONPATH=/opt/spark/python:" + _py4j(spark), "PYSPARK_PYTHON=python3",
-                 "JAVA_HOME=/usr/lib/jvm/java-21-openjdk-amd64", "LANG=C.UTF-8"]  # fmt: skip
         run: dict[str, object] = {"Env": paths, "WorkingDir": "/opt/spark/work-dir", "User": str(SPARK_UID)}
         write_archive(folder / "images.tar", [
             Image(SPARK_IMAGE, (base, spark), run | {"Entrypoint": ["/opt/spark/entrypoint.sh"]}),
@@ -154,11 +161,6 @@ def images() -> Path:
 
     key = fingerprint(SPARK_PACKAGES, manager.name, broker.name, files=[*_sources(SPARK), kafka.START, HERE / "oci.py", GO / "pause/main.go"])
     return built("images", key, make, "the Spark image (about 3 minutes)") / "images.tar"
-
-
-def _py4j(spark: Path) -> str:
-    with tarfile.open(spark) as archive:
-        return "/" + next(n for n in archive.getnames() if "py4j-" in n and n.endswith("-src.zip"))
 
 
 def image_store() -> Path:

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.spark import spark_home
+from bench.spark_home import spark_environment, spark_submit
 from bench.stream_site import StreamSite, stream_site
 from include.adapters.stream_log import StreamLog
 from include.lake.lake import load_lake
@@ -63,16 +61,11 @@ def stream(site: StreamSite, batches: int | None = None) -> None:
 
 
 def compaction(site: StreamSite, *options: str) -> "subprocess.Popen[str]":
-    home = spark_home()
-    settings = s3a_profile(site.server.endpoint, load_lake().spec.minio.region) | {
-        "spark.master": "local[2]", "spark.driver.memory": "1g", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1", "spark.local.dir": str(site.server.folder)}  # fmt: skip
-    given = [x for k, v in settings.items() for x in ("--conf", f"{k}={v}")]
-    paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
-    env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "PYSPARK_PYTHON": sys.executable,
-                        "AWS_ACCESS_KEY_ID": site.server.access, "AWS_SECRET_ACCESS_KEY": site.server.secret}  # fmt: skip
-    command = [home / "bin/spark-submit", *given, ROOT / "jobs/payments_compact.py", "--path", site.path, *options]
-    return subprocess.Popen(command, env=env, cwd=site.server.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    folder = site.server.folder
+    settings = s3a_profile(site.server.endpoint, load_lake().spec.minio.region) | {"spark.driver.memory": "1g"}
+    command = spark_submit(folder, settings, ROOT / "jobs/payments_compact.py", "--path", site.path, *options)
+    env = spark_environment(site.server)
+    return subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
 def compacted(site: StreamSite, *options: str) -> str:

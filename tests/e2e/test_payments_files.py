@@ -1,28 +1,20 @@
 """What counts of a write of which an attempt fails: jobs/payments_files.py with a real Spark, on this machine's disk."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from bench.spark import spark_home
+from bench.spark_home import spark_environment, spark_submit
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def test_of_a_failed_attempt_nothing_is_named_or_left(tmp_path: Path) -> None:
-    home = spark_home()
-    paths = [str(home / "python"), str(next((home / "python/lib").glob("py4j-*-src.zip")))]
-    conf = {"spark.master": "local[2,3]", "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1", "spark.local.dir": str(tmp_path / "local")}  # fmt: skip
-    given = [x for k, v in conf.items() for x in ("--conf", f"{k}={v}")]
-    env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "PYSPARK_PYTHON": sys.executable}
-    command = [str(home / "bin/spark-submit"), *given, str(ROOT / "tests/e2e/jobs/write_files.py"), str(tmp_path / "lake")]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    command = spark_submit(tmp_path / "spark", {"spark.master": "local[2,3]"}, ROOT / "tests/e2e/jobs/write_files.py", tmp_path / "lake")
+    done = subprocess.run(command, env=spark_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the first attempt fails" in done.stderr, "no attempt failed, so nothing was tried"
     told = json.loads(done.stdout.splitlines()[-1])

@@ -169,6 +169,10 @@ def test_it_runs_as_declared_so_another_run_changes_nothing(streaming: Streaming
     text = streaming.lake("airflow", "dags", "test", "payments_stream")
     assert "runs as declared" in text.stdout + text.stderr
     assert streaming.kube("get", "sparkapplication", "payments-stream", "-o", "jsonpath={.metadata.uid}") == uid
+    for pod in ("payments-stream-driver", *streaming.executors()):
+        assert "/maps" in streaming.kube("exec", pod, "--", "sh", "-c", "grep -ls /opt/spark/classes.jsa /proc/[0-9]*/maps"), (
+            f"{pod} starts without the image's classes"
+        )
     status = streaming.lake("stream", "status").stdout
     assert "payments-stream: RUNNING" in status
     assert "0 offsets behind Kafka" in status

@@ -23,6 +23,10 @@ def test_every_declared_file_is_used_from_the_context_jobs() -> None:
         assert f"image/{file.name}" in BUILD, file.name
 
 
+def test_the_classes_are_laid_out_where_everything_is_in_place() -> None:
+    assert FINAL.index("COPY --from=build /build/spark /opt/spark") < FINAL.index("\nENV ") < FINAL.index("\nRUN /opt/spark/entrypoint.sh archive\n")
+
+
 def test_it_runs_as_the_labs_user_through_the_same_entrypoint() -> None:
     assert f"spark:x:{SPARK_UID}:0:" in FINAL
     assert f"\nUSER {SPARK_UID}\n" in FINAL
