@@ -13,7 +13,10 @@ BY_ID = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{slot}"
 BLOCK_GROUP = 128 << 20  # bytes; ext4 may leave a last, small group out when it grows
 
 _DEVICE = r"""
-link=$1; udevadm settle --timeout=10 2>/dev/null
+link=$1 end=$((SECONDS + 5))
+# A disk that was added a moment ago: the kernel may not have found it yet, so udev knows of nothing to wait for.
+until [ -e "$link" ] || [ $SECONDS -ge $end ]; do sleep 0.2; done
+udevadm settle --timeout=10 2>/dev/null
 dev=$(readlink -e "$link") || exit 4
 echo "path=$link"; echo "bytes=$(blockdev --getsize64 "$dev")"
 lsblk -nro NAME "$dev" | sed 1d | sed 's/^/part=/'
