@@ -10,6 +10,8 @@ from lab.cache import built, fingerprint
 from lab.k8s.build import SPARK, lay_out_spark
 from lab.run import sh
 
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # for a JVM that lives for seconds, where nothing is measured
+
 
 def spark_home() -> Path:
     """A SPARK_HOME as the lake's Spark image has it; made once."""
@@ -37,10 +39,10 @@ def _environment(home: Path) -> dict[str, str]:
     return {"SPARK_HOME": str(home), "PYTHONPATH": ":".join(paths), "PYSPARK_PYTHON": sys.executable}
 
 
-def spark_environment(server: MinioOnLoopback | None = None) -> dict[str, str]:
-    """What a Spark finds in its environment: its home, the classes that need not be read again, and the store's keys."""
+def spark_environment(server: MinioOnLoopback | None = None, java: str = "") -> dict[str, str]:
+    """What a Spark finds in its environment: its home, the classes that need not be read again, options of its JVM, and the store's keys."""
     keys = {"AWS_ACCESS_KEY_ID": server.access, "AWS_SECRET_ACCESS_KEY": server.secret} if server else {}
-    return os.environ | _environment(spark_home()) | {"SPARK_SUBMIT_OPTS": f"-XX:SharedArchiveFile={_classes()}"} | keys
+    return os.environ | _environment(spark_home()) | {"SPARK_SUBMIT_OPTS": f"-XX:SharedArchiveFile={_classes()} {java}"} | keys
 
 
 def spark_conf(folder: Path, conf: Mapping[str, str]) -> dict[str, str]:

@@ -30,8 +30,8 @@ class StreamSite:
 
     topic = "payments"
 
-    def __init__(self, server: MinioOnLoopback, broker: Broker, prefix: str = "payments") -> None:
-        self.server, self.broker, self.prefix = server, broker, prefix
+    def __init__(self, server: MinioOnLoopback, broker: Broker, prefix: str = "payments", java: str = "") -> None:
+        self.server, self.broker, self.prefix, self.java = server, broker, prefix, java
         self.path, self.checkpoint = f"s3a://{server.bucket}/{prefix}/", f"s3a://checkpoints/{prefix}/"
         self.log = server.folder / f"stream-{prefix}.log"
         self.sources, self.streams = list[subprocess.Popen[bytes]](), list[subprocess.Popen[bytes]]()
@@ -40,7 +40,7 @@ class StreamSite:
 
     def beside(self, prefix: str, topic: str = "") -> Self:
         """The same neighbours, with a path and a checkpoint of its own; the same topic unless another is named. Its streams end with those of this one."""
-        made = type(self)(self.server, self.broker, prefix)
+        made = type(self)(self.server, self.broker, prefix, self.java)
         made.topic, made.streams = topic or self.topic, self.streams
         return made
 
@@ -69,7 +69,7 @@ class StreamSite:
         command = spark_submit(self.server.folder, settings, ROOT / "jobs" / job, *arguments)
         with open(self.log, "ab") as log:
             self.streams.append(
-                subprocess.Popen(command, env=spark_environment(self.server), cwd=self.server.folder, stdout=log, stderr=log, start_new_session=True)
+                subprocess.Popen(command, env=spark_environment(self.server, self.java), cwd=self.server.folder, stdout=log, stderr=log, start_new_session=True)
             )
         return self.streams[-1]
 
@@ -119,10 +119,10 @@ class StreamSite:
 
 
 @contextlib.contextmanager
-def stream_site(say: Any, folder: Path) -> Iterator[StreamSite]:
-    """A broker and a MinIO for as long as the block lasts."""
+def stream_site(say: Any, folder: Path, java: str = "") -> Iterator[StreamSite]:
+    """A broker and a MinIO for as long as the block lasts. `java`: options of the streams' JVMs."""
     with minio_on_loopback(load_lake(), say) as server, Broker(folder) as broker:
-        site = StreamSite(server, broker)
+        site = StreamSite(server, broker, java=java)
         try:
             yield site
         finally:

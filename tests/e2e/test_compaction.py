@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.spark_home import spark_environment, spark_submit
+from bench.spark_home import QUICK, spark_environment, spark_submit
 from bench.stream_site import StreamSite, stream_site
 from include.adapters.stream_log import StreamLog
 from include.lake.lake import load_lake
@@ -27,7 +27,7 @@ TABLES = {"bronze": ("bronze", ("partition", "offset", "value")), "silver": ("si
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
-    with stream_site(print, tmp_path_factory.mktemp("kafka")) as made:
+    with stream_site(print, tmp_path_factory.mktemp("kafka"), QUICK) as made:
         yield made
 
 
@@ -64,7 +64,7 @@ def compaction(site: StreamSite, *options: str) -> "subprocess.Popen[str]":
     folder = site.server.folder
     settings = s3a_profile(site.server.endpoint, load_lake().spec.minio.region) | {"spark.driver.memory": "1g"}
     command = spark_submit(folder, settings, ROOT / "jobs/payments_compact.py", "--path", site.path, *options)
-    env = spark_environment(site.server)
+    env = spark_environment(site.server, QUICK)
     return subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 

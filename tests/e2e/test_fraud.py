@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from bench.spark_home import QUICK
 from bench.stream_site import StreamSite, stream_site
 from simulator.schema import labels
 from simulator.stream import Stream
@@ -48,7 +49,7 @@ def measured(found: list[dict[str, Any]], attacks: dict[str, set[str]]) -> Rates
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
-    with stream_site(print, tmp_path_factory.mktemp("kafka")) as made:
+    with stream_site(print, tmp_path_factory.mktemp("kafka"), QUICK) as made:
         assert made.simulate("--partitions=3", "--speed-up=max", *(f"--{k}={v}" for k, v in SHAPE.items())).wait(300) == 0
         yield made
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.minio_server import minio_on_loopback
+from bench.spark_home import QUICK
 from bench.stream_site import StreamSite
 from include.adapters.audit import run_audit
 from include.adapters.kafka import Kafka, options
@@ -76,7 +77,7 @@ def test_payments_go_from_the_simulator_through_spark_into_the_lake(broker: Secu
     for name, content in login_files(login, options(login)):
         (files / name).write_text(content.reveal().replace(KAFKA_MOUNT, str(files)))
     with minio_on_loopback(load_lake(), print) as server:
-        site = StreamSite(server, broker)
+        site = StreamSite(server, broker, java=QUICK)
         process = site.start("--once", f"--bootstrap={broker.secured}", f"--kafka-config={files / PROPERTIES}")
         assert process.wait(200) == 0, site.log.read_text()[-3000:]
         assert broker.password not in site.log.read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.spark_home import spark_environment, spark_submit
+from bench.spark_home import QUICK, spark_environment, spark_submit
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 def test_of_a_failed_attempt_nothing_is_named_or_left(tmp_path: Path) -> None:
     command = spark_submit(tmp_path / "spark", {"spark.master": "local[2,3]"}, ROOT / "tests/e2e/jobs/write_files.py", tmp_path / "lake")
-    done = subprocess.run(command, env=spark_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=spark_environment(java=QUICK), cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the first attempt fails" in done.stderr, "no attempt failed, so nothing was tried"
     told = json.loads(done.stdout.splitlines()[-1])

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
 
+from bench.spark_home import QUICK
 from bench.stream_site import StreamSite, stream_site
 from include.adapters.minio import MinioServer
 from include.connections import Connection
@@ -37,7 +38,7 @@ SLOWLY = "--speed-up=0.15"  # 20 seconds take more than two minutes: a stream th
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamSite]:
-    with stream_site(print, tmp_path_factory.mktemp("kafka")) as made:
+    with stream_site(print, tmp_path_factory.mktemp("kafka"), QUICK) as made:
         yield made
 
 
