@@ -135,12 +135,9 @@ class SparkApplications:
         while time.monotonic() < end and self.pods(name):
             time.sleep(0.5)
 
-    def stuck(self, name: str) -> str:
-        """Why a pod of it will not start, as a wrong image or a missing key; empty while it may."""
-        return _stuck(self.pods(name))
 
-
-def _stuck(pods: Iterable[Any]) -> str:
+def stuck(pods: Iterable[Any]) -> str:
+    """Why one of the pods will not start, as a wrong image or a missing key; empty while all may."""
     for pod in pods:
         for s in pod.status.container_statuses or []:
             if s.state.waiting and s.state.waiting.reason in STUCK:
@@ -148,10 +145,16 @@ def _stuck(pods: Iterable[Any]) -> str:
     return ""
 
 
-def _without_room(pods: Iterable[Any]) -> dict[str, str]:
-    """Those that no node has room for: the pod's name and the scheduler's reason."""
+def without_room(pods: Iterable[Any], told: set[str], say: Callable[[str], None]) -> dict[str, str]:
+    """Those that no node has room for: the pod's name and the scheduler's reason. One that is not in `told` yet is told."""
     conditions = ((pod.metadata.name, c) for pod in pods for c in pod.status.conditions or ())
-    return {pod: str(c.message).split(" preemption:")[0] for pod, c in conditions if (c.type, c.status, c.reason) == ("PodScheduled", "False", "Unschedulable")}
+    waiting = {
+        pod: str(c.message).split(" preemption:")[0] for pod, c in conditions if (c.type, c.status, c.reason) == ("PodScheduled", "False", "Unschedulable")
+    }
+    for pod in waiting.keys() - told:
+        say(f"{pod} waits for room in the cluster: {waiting[pod]}")
+    told.update(waiting)
+    return waiting
 
 
 class _Guard:
@@ -169,11 +172,8 @@ class _Guard:
         while not self._over.wait(ROOM_SECONDS if self._driver_runs else LOOK_SECONDS):
             with suppress(LakeError):
                 pods = self._applications.pods(self._name)
-                waiting = _without_room(pods)
-                for pod in waiting.keys() - self._told:
-                    self._applications._say(f"{pod} waits for room in the cluster: {waiting[pod]}")
-                self._told |= waiting.keys()
-                if not self._driver_runs and (problem := _stuck(pods) or self._late(waiting)) and not self._over.is_set():
+                waiting = without_room(pods, self._told, self._applications._say)
+                if not self._driver_runs and (problem := stuck(pods) or self._late(waiting)) and not self._over.is_set():
                     self.problem = problem
                     # The watch wakes up by this change of the object itself.
                     self._applications._custom("patch", self._name, {"metadata": {"annotations": {"homelake/stuck": problem[:200]}}}, absent=(404,))

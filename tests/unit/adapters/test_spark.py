@@ -123,7 +123,7 @@ def test_an_operator_that_knows_again_is_waited_for(said: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "stuck"),
+    ("reason", "never"),
     [
         ("ErrImagePull", True),
         ("ImagePullBackOff", True),
@@ -133,11 +133,11 @@ def test_an_operator_that_knows_again_is_waited_for(said: list[str]) -> None:
         ("PodInitializing", False),
     ],
 )
-def test_a_pod_that_will_never_start_is_known(reason: str, stuck: bool, said: list[str]) -> None:
+def test_a_pod_that_will_never_start_is_known(reason: str, never: bool, said: list[str]) -> None:
     cluster = Cluster(
         ("SUBMITTED", ""), pods=(pod("a", "Pending"), pod("job-1-driver", "Pending", container(waiting={"reason": reason, "message": 'secret "x" not found'})))
     )
-    assert applications(cluster, said).stuck("job-1") == (f'job-1-driver: {reason}: secret "x" not found' if stuck else "")
+    assert spark.stuck(applications(cluster, said).pods("job-1")) == (f'job-1-driver: {reason}: secret "x" not found' if never else "")
 
 
 NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."

@@ -28,7 +28,7 @@ CONNECTIONS: Connections = from_environment(
 
 
 def pod(name: str, uid: str, phase: str = "Running") -> SimpleNamespace:
-    return SimpleNamespace(metadata=SimpleNamespace(name=name, uid=uid), status=SimpleNamespace(phase=phase, container_statuses=None))
+    return SimpleNamespace(metadata=SimpleNamespace(name=name, uid=uid), status=SimpleNamespace(phase=phase, container_statuses=None, conditions=None))
 
 
 class Cluster:
@@ -328,3 +328,14 @@ def test_one_that_was_removed_or_never_runs_is_told(said: list[str], watching: N
     cluster.pods[0].status.container_statuses = [SimpleNamespace(state=waiting)]
     with pytest.raises(LakeError, match="ErrImagePull: no such image"):
         see_start(streams(cluster, said), "spark-jobs", said.append, 5)
+
+
+def test_one_that_no_node_has_room_for_is_told_once(said: list[str], watching: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_start, "_watch", lambda applications, news: None)
+    cluster = Watching(("SUBMITTED", ""))
+    cluster.pods = [pod(f"{NAME}-driver", "1", "Pending")]
+    full = SimpleNamespace(type="PodScheduled", status="False", reason="Unschedulable", message="0/1 nodes are available: 1 Insufficient memory.")
+    cluster.pods[0].status.conditions = [full]
+    with pytest.raises(LakeError, match=r"it does not run after 0\.2 s"):
+        see_start(streams(cluster, said), "spark-jobs", said.append, 0.2)
+    assert said == [f"{cluster.pods[0].metadata.name} waits for room in the cluster: 0/1 nodes are available: 1 Insufficient memory."]
