@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from include.settings import airflow_environment, pools_and_variables, site_facts
@@ -38,20 +39,43 @@ def run_airflow(argv: list[str]) -> int:
 def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
     """Until it is told to end; the exit code is Airflow's.
 
-    Ctrl-C reaches the whole group of the terminal, and an Airflow whose every process has heard it waits for ever: only its parent is told.
+    Ctrl-C reaches the whole group of the terminal, and an Airflow whose every process has heard it waits for ever: only its parent is told. Airflow
+    then waits for the tasks that run, however long they take; a second Ctrl-C ends them too, as its on_kill does for a task.
     """
     running = list[subprocess.Popen[bytes]]()
+    told = list[int]()
 
-    def end(*_: object) -> None:
+    def end(number: int, _: object) -> None:
         if not running:
             raise KeyboardInterrupt
-        running[0].send_signal(signal.SIGINT)
+        if told:
+            _end_all(running[0].pid)
+        else:
+            running[0].send_signal(signal.SIGINT)
+            print("Airflow ends when the tasks that run have ended. Ctrl-C again ends them now.", file=sys.stderr)
+        told.append(number)
 
-    for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(told, end)  # before it starts: one that is ignored here, as in a script's background, would be ignored there
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)  # before it starts: one that is ignored here, as in a script's background, would be ignored there
     with subprocess.Popen(["airflow", *argv], env=dict(environment), process_group=0) as airflow:
         running.append(airflow)
-        return airflow.wait()
+        code = airflow.wait()
+        return code if code >= 0 else 128 - code  # as a shell tells of a signal
+
+
+def _end_all(pid: int, seconds: float = 10) -> None:
+    """End all processes below one, the lowest first; kill what has not ended in time, and the one with its group."""
+    import psutil  # Airflow's own
+
+    with suppress(psutil.NoSuchProcess):
+        parts = psutil.Process(pid).children(recursive=True)[::-1]
+        for asked in (psutil.Process.terminate, psutil.Process.kill):
+            for part in parts:
+                with suppress(psutil.NoSuchProcess):
+                    asked(part)
+            _, parts = psutil.wait_procs(parts, seconds)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def prepare(environment: Mapping[str, str]) -> None:
