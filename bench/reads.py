@@ -1,7 +1,7 @@
 """The reads of a run without changes, done with bare clients: what the round trips alone cost.
 
-One connection a part, opened once; every fact is asked for once. The commands in the VM are the product's own; everything
-else is the plain call of the part's own library. Imports are not timed.
+One connection a part, opened once; every fact is asked for once. The commands in the VM, and the shell as root that they share, are the product's own;
+everything else is the plain call of the part's own library. Imports are not timed.
 """
 
 import base64
@@ -22,6 +22,7 @@ from minio.credentials import StaticProvider
 from minio.error import S3Error
 
 from include.adapters.host import account, program, service, storage
+from include.adapters.host.shell import LOOP, Shell
 from include.connections import Connections
 from include.lake.lake import Lake
 
@@ -54,7 +55,9 @@ def _host(lake: Lake, connections: Connections, pair: dict[str, str]) -> None:
     client = paramiko.SSHClient()
     client.get_host_keys().add(c.host, kind, paramiko.PKey.from_type_string(kind, base64.b64decode(key)))
     client.connect(c.host, port=c.port or 22, username=c.login, key_filename=c.option("key_file"), allow_agent=False, look_for_keys=False, timeout=60)
-    with client:
+    sudo = [] if c.login == "root" else ["sudo", "-n"]
+    with client, client.get_transport().open_session() as channel:  # type: ignore[union-attr]
+        root = Shell(channel, shlex.join([*sudo, "env", "LC_ALL=C", "bash", "-c", LOOP]))
         for script, *args in (
             (storage._DEVICE, storage.BY_ID.format(slot=lake.vm_disk.slot)),
             (storage._MOUNT, lake.mount.target),
@@ -63,10 +66,7 @@ def _host(lake: Lake, connections: Connections, pair: dict[str, str]) -> None:
             (program._INSTALLED, lake.minio_binary.name),
             (service._SERVICE, lake.minio_service.name, str(lake.minio_service.port)),
         ):
-            sudo = [] if c.login == "root" else ["sudo", "-n"]
-            _, out, _ = client.exec_command(shlex.join([*sudo, "env", "LC_ALL=C", "bash", "-c", script, "bench", *args]))
-            out.read()
-            if code := out.channel.recv_exit_status():
+            if code := root.run(script, tuple(args), 60).code:
                 raise SystemExit(f"Unable to read the VM: a command ended with {code}. Run ./lake plan.")
 
 
