@@ -1,9 +1,10 @@
-"""One shell in the VM that runs what it is sent: sudo is asked once for a connection. It takes more than most of the commands do."""
+"""One shell in the VM that runs what it is sent: sudo is asked once for all of it. It takes more than most of the commands do."""
 
 import re
 import secrets
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import paramiko
@@ -20,7 +21,7 @@ done
 
 @dataclass(frozen=True)
 class Result:
-    """What a command gave: its exit code (below 0: it was ended before it had one) and what it printed."""
+    """What a command gave: its exit code (below 0: there was none, since what should run it has ended) and what it printed."""
 
     code: int
     out: str
@@ -28,10 +29,10 @@ class Result:
 
 
 class Shell:
-    """The shell at the other end of a channel."""
+    """The shell at the other end of a channel. `alive`: the last command's answer was read to its end, so that there can be another."""
 
     def __init__(self, channel: paramiko.Channel, command: str) -> None:
-        self._channel = channel
+        self._channel, self.alive = channel, False
         channel.exec_command(command)
 
     def run(self, script: str, args: tuple[str, ...], timeout: float) -> Result:
@@ -39,23 +40,27 @@ class Shell:
 
         Where the shell itself has ended, or never began, as when sudo refuses, it is that which is told.
         """
+        self.alive = False
         mark = secrets.token_hex(16)
         self._channel.settimeout(timeout)
-        self._channel.sendall(shlex.join([mark, script, "homelake", *args]).encode() + b"\0")
-        end = re.compile(rb"\n%s (\d+)\n\Z" % mark.encode())
+        with suppress(OSError):  # it has ended already: it has said why
+            self._channel.sendall(shlex.join([mark, script, "homelake", *args]).encode() + b"\0")
+        end = re.compile(rb"\n%s (\d+)\n" % mark.encode())
         out, code = _read(self._channel.recv, end)
-        err, _ = _read(self._channel.recv_stderr, end)
+        err, told = _read(self._channel.recv_stderr, end)
+        self.alive = code is not None and code == told
         if code is None:
             code = self._channel.recv_exit_status() or -1
-        # Above 128 is how a shell tells the signal.
-        return Result(code if code <= 128 else 128 - code, out.decode(errors="replace"), err.decode(errors="replace"))
+            code = -code if code > 128 else code  # the shell of the log-in tells so of a signal
+        return Result(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def _read(receive: Callable[[int], bytes], end: re.Pattern[bytes]) -> tuple[bytes, int | None]:
     """What was printed up to the mark, and the exit code; None when there is no more and the mark has not come."""
     got = bytearray()
     while block := receive(1 << 16):
+        known = len(got)
         got += block
-        if found := end.search(got, max(0, len(got) - 64)):
+        if found := end.search(got, max(0, known - 64)):
             return bytes(got[: found.start()]), int(found[1])
     return bytes(got), None

@@ -3,6 +3,7 @@
 import gzip
 import io
 import shlex
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from include.lake.errors import LakeError, Unreachable
 CONNECT_TIMEOUT = 60  # seconds; a busy VM takes a while for the key exchange
 COMMAND_TIMEOUT = 600
 CHUNK = 1 << 20
+SIGNALS = 128  # a shell tells a signal as an exit code above it
 # systemd reads all its units anew, which takes a small VM seconds: only where it does not know this one as it is on the disk.
 RELOAD = """
 known() { [ "$(systemctl show "$1" -p LoadState -p NeedDaemonReload --value | xargs)" = "loaded no" ] || systemctl daemon-reload; }
@@ -38,19 +40,19 @@ class Guest:
         self._shell: Shell | None = None
 
     def run(self, script: str, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), timeout: float = COMMAND_TIMEOUT) -> Result:
-        """Run `script` with sh as root; `$1`, `$2` … are `args`. Raises LakeError when its exit code is not in `ok`.
+        """Run `script` with bash as root; `$1`, `$2` … are `args`. Raises LakeError when its exit code is not in `ok`, or a signal ended it.
 
-        A command that a signal ended, or whose connection broke, is a failure of its own kind (`Unreachable`).
+        Where the connection broke meanwhile that is a failure of its own kind (`Unreachable`).
         """
         try:
-            result = self._exchange(self._command(script, args), stdin, timeout) if stdin else self._root().run(script, args, timeout)
+            result = self._exchange(self._command(script, args), stdin, timeout) if stdin else self._in_shell(script, args, timeout)
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             raise self._unreachable(error) from None
         if result.code < 0:
             self.close()
             raise Unreachable("the lake's VM", f"the command ended without an exit code{': ' + result.err.strip() if result.err.strip() else ''}", "Run again")
-        if result.code not in ok:
+        if result.code not in ok or result.code > SIGNALS:
             raise self._failed(result)
         return result
 
@@ -58,12 +60,16 @@ class Guest:
         sudo = [] if self._connection.login == "root" else ["sudo", "-n"]
         return shlex.join([*sudo, "env", "LC_ALL=C", "bash", "-c", script, "homelake", *args])
 
-    def _root(self) -> Shell:
-        if self._shell is None:
+    def _in_shell(self, script: str, args: tuple[str, ...], timeout: float) -> Result:
+        shell, self._shell = self._shell, None  # whoever is interrupted before the end of an answer leaves none of it to the next
+        if shell is None:
             transport = self._open().get_transport()
             assert transport is not None
-            self._shell = Shell(transport.open_session(timeout=CONNECT_TIMEOUT), self._command(LOOP, ()))
-        return self._shell
+            shell = Shell(transport.open_session(timeout=CONNECT_TIMEOUT), self._command(LOOP, ()))
+        result = shell.run(script, args, timeout)
+        if shell.alive:
+            self._shell = shell
+        return result
 
     def _exchange(self, command: str, stdin: bytes, timeout: float) -> Result:
         transport = self._open().get_transport()
@@ -176,6 +182,9 @@ class Guest:
     def _failed(self, result: Result) -> LakeError:
         said = (result.err.strip() or result.out.strip()).splitlines()
         cause = said[-1] if said else f"exit code {result.code}"
+        if result.code > SIGNALS:
+            with suppress(ValueError):
+                cause = f"{signal.Signals(result.code - SIGNALS).name} ended it"
         if "sudo:" in result.err:
             return NotRoot("act as root on", "the lake's VM", cause, f"Let {self._connection.login} use sudo without a password: /etc/sudoers.d/homelake")
         return LakeError("run a command on", "the lake's VM", f"{cause} (exit code {result.code})")
