@@ -2,11 +2,13 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from bench.minio_server import MinioOnLoopback
 from lab.cache import built, fingerprint
+from lab.errors import LabError
 from lab.k8s.build import SPARK, lay_out_spark
 from lab.run import sh
 
@@ -15,23 +17,24 @@ QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # for a JVM that lives for s
 
 def spark_home() -> Path:
     """A SPARK_HOME as the lake's Spark image has it; made once."""
-    return built("spark-home", _key(), lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
-
-
-def _key() -> str:
-    return fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
+    key = fingerprint(files=[p for p in SPARK.iterdir() if p.is_file()])
+    return built("spark-home", key, lambda folder: lay_out_spark(folder / "spark"), "a SPARK_HOME (about a minute)") / "spark"
 
 
 def _classes() -> Path:
-    """The archive of classes that the image has too, for this machine's Java; made once."""
+    """The archive of classes that the image has too, for this machine's Java and the very jars that are there; made once."""
     home = spark_home()
 
     def make(folder: Path) -> None:
-        command = ["--master", "local[2]", "--conf", f"spark.local.dir={folder}/local", home / "warm_up.py", folder / "warm-up"]
-        sh(home / "bin/spark-submit", *command, env=_environment(home) | {"SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={folder}/classes.jsa"})
+        with tempfile.TemporaryDirectory() as work:
+            command = ["--master", "local[2]", "--conf", f"spark.local.dir={work}", home / "warm_up.py", f"{work}/warm-up"]
+            sh(home / "bin/spark-submit", *command, env=_environment(home) | {"SPARK_SUBMIT_OPTS": f"-XX:ArchiveClassesAtExit={folder}/classes.jsa"})
+        if not (folder / "classes.jsa").exists():
+            raise LabError("keep", "the classes of Spark's JVM", "Java made no archive of them", "Use a Java with class data of its own: java -Xshare:dump")
 
-    java = sh("sh", "-c", "java -version 2>&1")
-    return built("spark-classes", fingerprint(_key(), java), make, "the archive of Spark's classes (about a minute)") / "classes.jsa"
+    program = f"{os.environ['JAVA_HOME']}/bin/java" if os.environ.get("JAVA_HOME") else "java"
+    key = fingerprint(sh("sh", "-c", '"$0" -version 2>&1', program), home.name, (home / "jars").stat().st_mtime_ns)
+    return built("spark-classes", key, make, "the archive of Spark's classes (about a minute)") / "classes.jsa"
 
 
 def _environment(home: Path) -> dict[str, str]:

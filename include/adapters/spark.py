@@ -157,6 +157,11 @@ def without_room(pods: Iterable[Any], told: set[str], say: Callable[[str], None]
     return waiting
 
 
+def for_want_of_room(waiting: Mapping[str, str]) -> str:
+    """What an error adds of them."""
+    return "".join(f"; {pod} waits for room: {why}" for pod, why in waiting.items())
+
+
 class _Guard:
     """What no SparkApplication's state says, looked for every few seconds: until the driver runs, a pod that is stuck; then executors without room."""
 
@@ -182,7 +187,7 @@ class _Guard:
     def _late(self, waiting: Mapping[str, str]) -> str:
         if time.monotonic() - self._began <= START_SECONDS:
             return ""
-        return f"no driver runs after {START_SECONDS} s" + "".join(f"; {pod} waits for room: {why}" for pod, why in waiting.items())
+        return f"no driver runs after {START_SECONDS} s{for_want_of_room(waiting)}"
 
     def runs(self) -> None:
         """The driver runs."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from include.adapters.spark import LOOK_SECONDS, START_SECONDS, DriverLog, SparkApplications, stuck, without_room
+from include.adapters.spark import LOOK_SECONDS, START_SECONDS, DriverLog, SparkApplications, for_want_of_room, stuck, without_room
 from include.adapters.stream import Streams
 from include.lake.errors import LakeError
 from include.lake.spark import Phase, Standing, short_error
@@ -33,11 +33,11 @@ def see_start(streams: Streams, namespace: str, say: Callable[[str], None], seco
             new = news.get(timeout=min(LOOK_SECONDS, max(0.01, end - time.monotonic())))
         except queue.Empty:
             pods = applications.pods(NAME)
-            without_room(pods, told, say)
+            waiting = without_room(pods, told, say)
             if problem := stuck(pods):
                 raise LakeError("start", "stream/payments", problem, "Mend that; the driver starts by itself then") from None
             if time.monotonic() > end:
-                raise LakeError("start", "stream/payments", f"it does not run after {seconds:g} s", f"Look at it: kubectl -n {namespace} describe sparkapplication {NAME}") from None  # fmt: skip
+                raise LakeError("start", "stream/payments", f"it does not run after {seconds:g} s{for_want_of_room(waiting)}", f"Look at it: kubectl -n {namespace} describe sparkapplication {NAME}") from None  # fmt: skip
             continue
         if isinstance(new, LakeError):
             raise new

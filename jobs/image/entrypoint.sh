@@ -34,10 +34,12 @@ executor)
     --resourceProfileId "$SPARK_RESOURCE_PROFILE_ID" --podName "$SPARK_EXECUTOR_POD_NAME"
   ;;
 archive)
+  rm -f "$archive"
   folder=$(mktemp -d)
   SPARK_LOCAL_IP=127.0.0.1 SPARK_SUBMIT_OPTS=-XX:ArchiveClassesAtExit=$archive "$SPARK_HOME/bin/spark-submit" --master 'local[2]' --driver-class-path "$jars" \
     --conf "spark.local.dir=$folder" "${BASH_SOURCE[0]%/*}/warm_up.py" "$folder"
   rm -rf "$folder"
+  [ -s "$archive" ] || { echo "Unable to keep the JVM's classes in $archive: Java made no such file. Run this as root, with a JRE that has class data of its own." >&2; exit 1; }
   ;;
 *)
   exec /usr/bin/tini -s -- "$@"

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 import yaml
 
@@ -127,12 +128,20 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
         until(lambda: {"lake_bootstrap", "lake_spark", "lake_governance"} <= {d["dag_id"] for d in running.call("GET", "/dags")["dags"]}, 90, "DAGs")
         yield running
     finally:
-        for seconds in (60, 30):  # at the first Ctrl-C it waits for tasks that run
-            os.killpg(process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
+        for seconds in (60, 30):  # at the first Ctrl-C it waits for tasks that run, at the second for none
+            with suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
                 process.wait(seconds)
                 break
-        assert process.returncode is not None, (folder / "log").read_text()[-3000:]
+        else:
+            _killed(process)
+            raise AssertionError(f"it did not end at the second Ctrl-C:\n{(folder / 'log').read_text()[-3000:]}")
+
+
+def _killed(process: "subprocess.Popen[bytes]") -> None:
+    for part in (*psutil.Process(process.pid).children(recursive=True), process):
+        with suppress(psutil.NoSuchProcess):
+            part.kill()
 
 
 def picture(page: Any, name: str) -> None:

@@ -336,6 +336,6 @@ def test_one_that_no_node_has_room_for_is_told_once(said: list[str], watching: N
     cluster.pods = [pod(f"{NAME}-driver", "1", "Pending")]
     full = SimpleNamespace(type="PodScheduled", status="False", reason="Unschedulable", message="0/1 nodes are available: 1 Insufficient memory.")
     cluster.pods[0].status.conditions = [full]
-    with pytest.raises(LakeError, match=r"it does not run after 0\.2 s"):
+    with pytest.raises(LakeError, match=r"it does not run after 0\.2 s; \S+-driver waits for room: 0/1 nodes are available: 1 Insufficient memory\."):
         see_start(streams(cluster, said), "spark-jobs", said.append, 0.2)
     assert said == [f"{cluster.pods[0].metadata.name} waits for room in the cluster: 0/1 nodes are available: 1 Insufficient memory."]
