@@ -19,12 +19,13 @@ minimum, median, maximum, and the ratio to the peer. Timings on a busy machine a
   python -m bench figures      how long it takes to say how full a lake is, for 10 and for 20,000 objects (no lab needed)
   python -m bench simulator    payments a core makes in a second, against a plain loop and Faker (no lab needed)
   python -m bench stream       the stream of payments against Spark's defaults: rows a second, delay, requests (no lab needed)
+  python -m bench fraud        what the stream's rules find of the simulator's fraud, in streams of an hour (no lab needed; about 15 minutes)
   python -m bench tables       the stream's own log against Spark's file sink, Delta Lake and Iceberg, on a locked bucket (no lab needed)
   python -m bench watching     what it costs a Spark job that somebody looks at it (needs a lake on the lab, as `converge`)
   python -m bench lab          the lab's memory, and how long `lab up` takes (starts and stops a lab of its own, `bench`)
 
 `python -m bench NAME --help` tells what a benchmark measures and which options it has."""
-NAMES = ("s3a", "converge", "figures", "simulator", "stream", "tables", "watching", "lab")
+NAMES = ("s3a", "converge", "figures", "simulator", "stream", "fraud", "tables", "watching", "lab")
 
 
 def main(argv: list[str]) -> int:

@@ -3,21 +3,19 @@
 import re
 import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 
+from bench.fraud import Rates, measured, truth
 from bench.spark_home import QUICK
 from bench.stream_site import StreamSite, stream_site
-from simulator.schema import labels
 from simulator.stream import Stream
 from tests.conftest import ROOT
 from tests.e2e.test_compaction import compacted, table
-from tests.unit.simulator.streams import all_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -25,26 +23,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SHAPE: dict[str, Any] = {"seed": 4, "rate": 100, "accounts": 10_000, "duration": 600, "fraud": 0.06}
 
 
-class Rates(NamedTuple):
-    """Of a rule: shares of its attacks that were found, of their events that were named, of its alerts that are right."""
-
-    attacks: float
-    events: float
-    right: float
-
-
 # A little below what six seeds gave. Attacks that the ten minutes cut off count as missed, so over an hour it is more: docs/explanation/stream.md.
 LEAST = {"card_testing": Rates(0.87, 0.96, 0.98), "account_takeover": Rates(0.83, 0.89, 0.98), "mule_chain": Rates(0.85, 0.93, 0.98)}
-
-
-def measured(found: list[dict[str, Any]], attacks: dict[str, set[str]]) -> Rates:
-    """Right is an alert when half of its events, or more, are of an attack that the rule is for."""
-    events, named = set().union(*attacks.values()), {e for a in found for e in a["events"]}
-    return Rates(
-        sum(not of.isdisjoint(named) for of in attacks.values()) / len(attacks),
-        len(events & named) / len(events),
-        sum(2 * len(events.intersection(a["events"])) >= len(a["events"]) for a in found) / len(found),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +88,9 @@ def test_alerts_are_right_and_each_is_there_once(site: StreamSite) -> None:
         a["id"]: (a["rule"], a["subject"], a["events"]) for a in rows(whole).to_pylist()
     }
 
-    truth: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for event in labels(all_of(Stream(**SHAPE))).to_pylist():
-        truth[event["pattern"]][event["campaign"]].add(event["id"])
+    true = truth(Stream(**SHAPE))
     for rule, least in LEAST.items():
-        told = measured([a for a in found.values() if a["rule"] == rule], truth[rule])
+        told = measured([a for a in found.values() if a["rule"] == rule], true[rule])
         print(rule, told)
         assert all(value >= wanted for value, wanted in zip(told, least, strict=True)), (rule, told)
 

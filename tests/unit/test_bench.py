@@ -9,6 +9,7 @@ import pytest
 
 from bench.converge import empty_dag, seconds_of
 from bench.figures import whole
+from bench.fraud import measured
 from bench.lab import highest, processes, pss_of
 from bench.minio_server import requests_in
 from bench.report import Aim, compare, number, ratio, table
@@ -118,3 +119,10 @@ def test_a_look_that_failed_was_quick_for_another_reason_and_is_not_measured() -
                   Usage(None, (BucketUsage("b", None, None, old),), volume, (LakeError("reach", "it", "no"),))):  # fmt: skip
         with pytest.raises(SystemExit, match="Unable to compare"):
             whole(usage)
+
+
+def test_rates_of_fraud_count_attacks_their_events_and_alerts() -> None:
+    attacks = {"a": {"1", "2"}, "b": {"3", "4"}}
+    told = [{"events": ["1", "2", "x"]}, {"events": ["x", "y", "3"]}, {"events": ["x"]}, {"events": ["2", "z"]}]
+    assert measured(told, attacks) == (1.0, 0.75, 0.5)
+    assert measured(told[2:3], attacks) == (0.0, 0.0, 0.0)
