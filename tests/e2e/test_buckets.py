@@ -134,6 +134,7 @@ def test_a_feed_adds_below_its_prefix_and_takes_nothing_away(several: Several) -
     assert refused(lambda: s3.get_object(Bucket="datalake", Key="someones/object"))
 
 
+@pytest.mark.long
 def test_a_spark_job_works_with_rights_below_its_prefix_only(several: Several) -> None:
     s3 = several.user("minio-s3-keys")
     assert refused(lambda: s3.put_object(Bucket="datalake", Key="elsewhere/x", Body=b"x"))

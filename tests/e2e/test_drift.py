@@ -116,6 +116,7 @@ def test_one_change_is_shown_as_exactly_that(converged: Site, change: Callable[[
     converged.lab.lake("apply", "--yes", resource, *(["service/minio"] if resource == "binary/minio" else []))
 
 
+@pytest.mark.long
 def test_a_stopped_service_is_shown_and_hides_only_what_is_in_it(converged: Site) -> None:
     stopped(converged)
     found = _drift(converged)

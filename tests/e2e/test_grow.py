@@ -59,6 +59,7 @@ def growing(fresh_lab: TestLab, tmp_path_factory: pytest.TempPathFactory) -> Gro
     return made
 
 
+@pytest.mark.long
 def test_a_quota_waits_for_its_volume(growing: Growing) -> None:
     """What is asked for in the wrong order is refused; in one run the disk comes first."""
     growing.declare("30 GiB", "25 GiB")

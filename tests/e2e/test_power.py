@@ -155,6 +155,7 @@ def test_ten_power_cuts_lose_nothing(converged: Site, number: int) -> None:
     assert gone == []
 
 
+@pytest.mark.long
 def test_without_durable_writes_a_power_cut_does_lose_some(converged: Site, tmp_path: Path) -> None:
     """The control: were nothing ever lost here, the test above would show nothing. ext4 writes its journal every 5 s, so a cut may hit nothing."""
     declared = yaml.safe_load(Path("include/lake.yaml").read_text())

@@ -103,7 +103,7 @@ def _posts(second: Second) -> int:
     return sum(" POST /api2/json/nodes/pve/qemu/100/config " in line for line in log.splitlines())
 
 
-@pytest.mark.parametrize("what", ["partition table", "filesystem", "swap"])
+@pytest.mark.parametrize("what", ["filesystem", *(pytest.param(w, marks=pytest.mark.long) for w in ("partition table", "swap"))])
 def test_a_disk_that_carries_anything_is_never_formatted(second: Second, what: str) -> None:
     ssh = second.site.lab.ssh
     assert second.apply(IDS[0])[0] == 0

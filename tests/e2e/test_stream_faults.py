@@ -168,6 +168,7 @@ def test_kafka_is_killed_and_comes_back(story: Story) -> None:
     story.confirm()
 
 
+@pytest.mark.long
 def test_minio_is_killed_within_a_batch_and_comes_back(story: Story) -> None:
     source = story.simulate(SLOWLY)
     time.sleep(3)
@@ -180,6 +181,7 @@ def test_minio_is_killed_within_a_batch_and_comes_back(story: Story) -> None:
     story.confirm()
 
 
+@pytest.mark.long
 def test_the_quota_is_used_up_and_raised(story: Story) -> None:
     server = story.site.server
     admin = MinioServer(Connection("minio_admin", "minio", server.endpoint, server.access, Secret(server.secret), None, {"region": server.region})).admin()
