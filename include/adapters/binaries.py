@@ -61,7 +61,7 @@ class Binaries:
             raise LakeError("build", module, "there is no go on this machine", "Install Go 1.24 or newer, or declare minio.binary as a file, a URL or an image")
         self._say(f"building {module} (once, 3 to 4 minutes on two cores)")
         path, _, version = module.partition("@")
-        command = [go, "install", "-trimpath", "-ldflags", _flags(path, version), module]
+        command = [go, "install", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", _flags(path, version), module]  # no debugger: a tenth less to compile
         # GOPATH/bin is used, not GOBIN: Go refuses GOBIN when it builds for another machine.
         environment = os.environ | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": _GOARCH.get(machine, machine)}
         environment |= {"GOPATH": str(scratch / "go"), "GOMODCACHE": _go(go, "GOMODCACHE"), "GOFLAGS": "-modcacherw"}
