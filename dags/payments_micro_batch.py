@@ -14,7 +14,7 @@ if lake.spec.payments:
         dag_id="payments_micro_batch",
         description="What has come into Kafka, taken into the lake at once",
         doc_md=__doc__,
-        schedule=None,
+        schedule=lake.spec.payments.micro_batch,
         start_date=datetime(2026, 1, 1),
         catchup=False,
         max_active_runs=1,

@@ -14,6 +14,7 @@ from airflow.exceptions import ParamValidationError
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
+from include.declare import unmarked
 from include.lake.lake import Lake, load_lake
 from include.lake.resource import Resource
 from include.lake.secret import Secret, SecretRef
@@ -257,3 +258,16 @@ def test_the_stream_is_looked_after_and_can_be_ended() -> None:
     assert (dag.schedule, dag.params.dump()) == ("*/10 * * * *", {"action": "run"})
     assert dag.params.get_param("action").schema["enum"] == ["run", "stop"]
     assert STREAMING.bag.dags["payments_micro_batch"].schedule is None
+
+
+def test_micro_batches_by_schedule_take_the_streams_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    content = yaml.safe_load(unmarked(LAKE_FILE.read_text()))
+    content["payments"]["micro_batch"] = "*/30 * * * *"
+    file = tmp_path / "lake.yaml"
+    file.write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("HOMELAKE_FILE", str(file))
+    bag = DagBag(str(ROOT / "dags"))
+    assert bag.import_errors == {}
+    assert (bag.dags["payments_micro_batch"].schedule, bag.dags["payments_stream"].schedule) == ("*/30 * * * *", None)

@@ -220,6 +220,8 @@ def test_what_is_no_event_goes_to_the_dead_letters_with_its_cause(story: Story) 
     assert {c: len(found) for c, found in mine.items()} == dict.fromkeys(poison, 1), causes
     assert sum(causes.values()) == int((all_of(story.stream).extra == 2).sum()) + len(poison)
     assert "00000000000000aa" not in story.table("silver")["id"].to_pylist()
+    report = story.site.audit()
+    assert (report.failed, report.counts["dead"]) == ((), len(dead))
 
 
 @pytest.mark.long
@@ -239,6 +241,7 @@ def test_a_checkpoint_that_is_not_its_own_is_refused_and_nothing_is_written(stor
     assert code == 2, said[-2000:]
     assert re.search(r"its checkpoint has no batch, and the lake's log of bronze goes to \d+: they do not belong together", said), said[-2000:]
     assert kept() == before
+    assert story.site.audit().failed == ()
 
 
 @pytest.mark.long

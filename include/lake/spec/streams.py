@@ -43,5 +43,6 @@ class Payments(Model):
     executors: Annotated[int, Field(ge=1, le=1000)] = 1
     cpu_request: Text = "250m"  # what the driver and each executor are promised, in Kubernetes' form; they may use a core each
     memory: Text = "1g"  # of the driver, and of each executor, in Spark's form
+    micro_batch: Cron | None = None  # in place of the stream that goes on
     compact: Cron | None = "15 * * * *"
     audit: Cron | None = "45 * * * *"
