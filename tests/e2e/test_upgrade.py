@@ -20,7 +20,7 @@ from tests.e2e.conftest import Site
 from tests.e2e.test_binary import COMMUNITY, ENTERPRISE, declared_with, go_build
 from tests.e2e.test_storage import Second
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 STAMP, OTHER = b"DEVELOPMENT.2026-02-12T20-18-48Z", b"DEVELOPMENT.2026-02-13T20-18-48Z"
 BODIES = {f"before/{n}.bin": hashlib.sha256(str(n).encode()).digest() * 512 for n in range(20)}
 
@@ -102,6 +102,7 @@ def lake(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert converged.plan()[0] == 0
 
 
+@pytest.mark.long
 def test_to_another_build_by_the_dag_with_a_snapshot(lake: Lake) -> None:
     lab = lake.site.lab
     environment = {"HOMELAKE_FILE": lake.file("other")}
@@ -118,6 +119,7 @@ def test_to_another_build_by_the_dag_with_a_snapshot(lake: Lake) -> None:
     assert done.stdout == f"Nothing to do: the declared program is in place ({digest(lake.programs['other'])[:12]}).\n"
 
 
+@pytest.mark.long
 def test_a_program_that_does_not_start_comes_back_by_itself(lake: Lake) -> None:
     before = "declared" if lake.other() == "other" else "other"
     done = lake.site.lab.lake("upgrade", "--yes", "--file", lake.file("broken"), check=False)
@@ -129,6 +131,7 @@ def test_a_program_that_does_not_start_comes_back_by_itself(lake: Lake) -> None:
     lake.works(before)
 
 
+@pytest.mark.long
 def test_the_wrong_edition_is_refused_before_anything_is_touched(lake: Lake) -> None:
     look = "readlink -f /usr/local/bin/minio; systemctl show minio -p MainPID,NRestarts"
     before = lake.site.lab.ssh(look)
@@ -164,10 +167,9 @@ STEPS = {
     "put in place": "in place",
     "proof": "proving that the lake's user can work",
 }
-LONG = ("put in place", "proof")
 
 
-@pytest.mark.parametrize("step", [pytest.param(s, marks=pytest.mark.long if s in LONG else ()) for s in STEPS])
+@pytest.mark.parametrize("step", [pytest.param(s, marks=() if s == "exchange" else pytest.mark.long) for s in STEPS])
 def test_killed_at_a_step_the_next_run_goes_forward(lake: Lake, step: str) -> None:
     program = lake.other()
     kill_at(lake, program, STEPS[step], *(["--snapshot"] if step == "snapshot" else []))
