@@ -17,7 +17,7 @@ demo: venv packages ## Build the home lab, make the lake on it, run the Spark jo
 test: venv packages check unit ## Run every test; starts a lab of its own (named test)
 	$(PYTHON) -m pytest tests/dags tests/contract tests/lab tests/e2e -m "not long" --durations=40
 
-test-long: venv packages ## Run what takes longer: ten power cuts, a kill at every call of a rotation or an upgrade (about 80 minutes)
+test-long: venv packages ## Run what takes longer: ten power cuts, a kill at every call of a rotation or an upgrade (about 90 minutes)
 	$(PYTHON) -m pytest tests/contract tests/lab tests/e2e -m long
 
 check: venv ## Lint, types, the arrow of imports

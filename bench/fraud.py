@@ -10,19 +10,15 @@ fraud: its cut changes no alert (tests/e2e/test_fraud.py). Each figure is the le
 Attacks that the end of the stream cuts off count as missed. The rules and their thresholds: docs/explanation/stream.md.
 """
 
-import io
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from bench.report import circumstances, options, say, table
 from bench.spark_home import QUICK
 from bench.stream_site import StreamSite, stream_site
-from include.adapters.stream_log import StreamLog
 from simulator.epoch import Chain, finish, make
 from simulator.schema import labels
 from simulator.stream import Stream
@@ -48,11 +44,12 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="homelake-bench-") as folder, stream_site(say, Path(folder), QUICK) as site:
         for seed in range(1, args.runs + 1):
             stream = Stream(seed=seed, duration=args.minutes * 60)
-            told, true = alerts_of(site, stream), truth(stream)
+            mine, true = taken(site, stream), truth(stream)
+            told = mine.table("alerts").to_pylist()
             for rule, of in true.items():
                 found[rule].append(measured([a for a in told if a["rule"] == rule], of))
             attacks += sum(map(len, true.values()))
-            events += sum(e["counts"]["silver"] for e in site.beside(f"seed{seed}").entries("silver"))
+            events += sum(e["counts"]["silver"] for e in mine.entries("silver"))
             say(f"seed {seed}: " + ", ".join(f"{rule} {rates[-1].attacks:.1%}" for rule, rates in found.items()))
     print(f"\n{args.runs} streams of {args.minutes} minutes: {events:,} events, {attacks:,} attacks\n")
     print(table(["Rule", "Attacks found", "Their events named", "Alerts that are right"],
@@ -61,21 +58,14 @@ def main(argv: list[str]) -> None:
     print(circumstances(f"again: python -m bench fraud --runs={args.runs} --minutes={args.minutes}"))
 
 
-def alerts_of(site: StreamSite, stream: Stream) -> list[dict[str, Any]]:
-    """Send a stream through Kafka and the job. Returns its alerts."""
+def taken(site: StreamSite, stream: Stream) -> StreamSite:
+    """Send a stream through Kafka and the job, in one look. Returns where it lies."""
     mine = site.beside(f"seed{stream.seed}", topic=f"seed{stream.seed}")
     if mine.simulate("--partitions=3", "--speed-up=max", f"--seed={stream.seed}", f"--duration={stream.duration}").wait():
         raise SystemExit("Unable to send the stream: the simulator failed.")
     if mine.start("--once", "--max-records=400000", "--alerts-every=3600", conf={"spark.driver.memory": "4g"}).wait():
         raise SystemExit(f"Unable to take the stream: {mine.log.read_text()[-2000:]}")
-    return alerts(mine)
-
-
-def alerts(site: StreamSite) -> list[dict[str, Any]]:
-    """The rows of the table of alerts; one look writes each alert once."""
-    files = StreamLog(site.connections["lake_s3"], site.path).read("gold").files("alerts")
-    bodies = (site.server.s3.get_object(Bucket=site.server.bucket, Key=f"{site.prefix}/{f}")["Body"].read() for f in files)
-    return [row for b in bodies for row in pq.read_table(io.BytesIO(b)).to_pylist()]
+    return mine
 
 
 def truth(stream: Stream) -> Truth:

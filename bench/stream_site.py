@@ -1,6 +1,7 @@
 """The stream's three neighbours on loopback: a Kafka broker, a MinIO, and Spark with the lake's own profile; and the simulator that feeds them."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -12,15 +13,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from bench.minio_server import MinioOnLoopback, minio_on_loopback
 from bench.spark_home import spark_environment, spark_submit
 from include.adapters.audit import run_audit
+from include.adapters.stream_log import StreamLog
 from include.connections import Connection
 from include.lake.audit import AuditReport
 from include.lake.lake import load_lake
 from include.lake.s3a import s3a_profile
 from include.lake.secret import Secret
 from include.lake.spec.streams import Payments
+from include.lake.stream_log import TABLES
 from lab.kafka.broker import Broker
 from lab.site import ROOT
 
@@ -90,6 +96,15 @@ class StreamSite:
         listed = self.server.s3.list_objects_v2(Bucket=self.server.bucket, Prefix=f"{self.prefix}/_log/{query}/").get("Contents", [])
         keys = [o["Key"] for o in listed if re.search(r"/\d{20}\.json$", o["Key"])]
         return [json.loads(self.server.s3.get_object(Bucket=self.server.bucket, Key=k)["Body"].read()) for k in keys]
+
+    def body(self, name: str) -> bytes:
+        """A file below the stream's path."""
+        return bytes(self.server.s3.get_object(Bucket=self.server.bucket, Key=f"{self.prefix}/{name}")["Body"].read())
+
+    def table(self, name: str) -> pa.Table:
+        """What a reader sees: the files that the log names."""
+        files = StreamLog(self.connections["lake_s3"], self.path).read(TABLES[name]).files(name)
+        return pa.concat_tables([pq.read_table(io.BytesIO(self.body(f))) for f in files])
 
     def batches(self) -> dict[str, int]:
         """How many batches of each query are committed."""

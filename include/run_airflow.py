@@ -43,17 +43,18 @@ def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
     then waits for the tasks that run, however long they take; a second Ctrl-C ends them too, as its on_kill does for a task.
     """
     running = list[subprocess.Popen[bytes]]()
-    told = list[int]()
+    told = False
 
-    def end(number: int, _: object) -> None:
+    def end(*_: object) -> None:
+        nonlocal told
         if not running:
             raise KeyboardInterrupt
         if told:
-            _end_all(running[0].pid)
+            end_all(running[0].pid)
         else:
             running[0].send_signal(signal.SIGINT)
             print("Airflow ends when the tasks that run have ended. Ctrl-C again ends them now.", file=sys.stderr)
-        told.append(number)
+        told = True
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)  # before it starts: one that is ignored here, as in a script's background, would be ignored there
@@ -63,7 +64,7 @@ def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
         return code if code >= 0 else 128 - code  # as a shell tells of a signal
 
 
-def _end_all(pid: int, seconds: float = 10) -> None:
+def end_all(pid: int, seconds: float = 10) -> None:
     """End all processes below one, the lowest first; kill what has not ended in time, and the one with its group."""
     import psutil  # Airflow's own
 

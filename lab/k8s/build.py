@@ -35,19 +35,8 @@ def _go(what: str, module: Path, package: str, target: Path, ldflags: str = "") 
     if not shutil.which("go"):
         raise LabError("build", what, "there is no Go on this machine", "Install Go 1.24 or newer (go.dev/dl) and run again")
     # Figures for a debugger take a tenth of the compiler's time, and -s -w leaves them out in the end.
-    command: list[str | Path] = [
-        "go",
-        "build",
-        "-trimpath",
-        "-buildvcs=false",
-        "-gcflags=all=-dwarf=false",
-        "-ldflags",
-        f"-s -w {ldflags}",
-        "-o",
-        target,
-        package,
-    ]
-    sh(*command, cwd=module, env={"CGO_ENABLED": "0"})
+    flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {ldflags}"]
+    sh("go", "build", *flags, "-o", target, package, cwd=module, env={"CGO_ENABLED": "0"})
 
 
 def _sources(module: Path) -> list[Path]:

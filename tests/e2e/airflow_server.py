@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
 import yaml
 
 from include.lake.spec import LAKE_FILE
+from include.run_airflow import end_all
 from tests.conftest import ROOT
 from tests.e2e.conftest import Site
 
@@ -129,19 +129,14 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
         yield running
     finally:
         for seconds in (60, 30):  # at the first Ctrl-C it waits for tasks that run, at the second for none
-            with suppress(subprocess.TimeoutExpired, ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGINT)
                 process.wait(seconds)
                 break
         else:
-            _killed(process)
+            end_all(process.pid)
             raise AssertionError(f"it did not end at the second Ctrl-C:\n{(folder / 'log').read_text()[-3000:]}")
-
-
-def _killed(process: "subprocess.Popen[bytes]") -> None:
-    for part in (*psutil.Process(process.pid).children(recursive=True), process):
-        with suppress(psutil.NoSuchProcess):
-            part.kill()
 
 
 def picture(page: Any, name: str) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,8 +20,8 @@ from lab.site import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
-TABLES = {"bronze": ("bronze", ("partition", "offset", "value")), "silver": ("silver", ("id", "account", "seq", "batch", "late")),
-          "dead": ("silver", ("partition", "offset", "cause"))}  # fmt: skip
+TABLES = {"bronze": ("partition", "offset", "value"), "silver": ("id", "account", "seq", "batch", "late"),
+          "dead": ("partition", "offset", "cause")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +79,9 @@ def keys(site: StreamSite, prefix: str = "") -> set[str]:
     return {o["Key"].removeprefix(f"{site.prefix}/") for page in pages for o in page.get("Contents", ())}
 
 
-def body(site: StreamSite, name: str) -> bytes:
-    return bytes(site.server.s3.get_object(Bucket=site.server.bucket, Key=f"{site.prefix}/{name}")["Body"].read())
-
-
-def table(site: StreamSite, name: str, query: str) -> pa.Table:
-    files = StreamLog(site.connections["lake_s3"], site.path).read(query).files(name)
-    return pa.concat_tables([pq.read_table(io.BytesIO(body(site, f))) for f in files])
-
-
 def view(site: StreamSite) -> dict[str, Any]:
-    found: dict[str, Any] = {t: sorted(map(str, table(site, t, q).select(list(columns)).to_pylist())) for t, (q, columns) in TABLES.items()}
-    sums = (
-        table(site, "figures", "silver").group_by(["minute", "currency", "type", "status"]).aggregate([("events", "sum"), ("amount", "sum"), ("late", "sum")])
-    )
+    found: dict[str, Any] = {t: sorted(map(str, site.table(t).select(list(columns)).to_pylist())) for t, columns in TABLES.items()}
+    sums = site.table("figures").group_by(["minute", "currency", "type", "status"]).aggregate([("events", "sum"), ("amount", "sum"), ("late", "sum")])
     return found | {"figures": sorted(map(str, sums.to_pylist()))}
 
 
@@ -112,9 +100,9 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
     said = compacted(site, "--min-batches=2", "--keep=2")
     assert f"silver: batches 0 to {batches - 3} put together" in said, said
     assert view(site) == before
-    state = json.loads(body(site, "_log/silver/compacted.json"))
+    state = json.loads(site.body("_log/silver/compacted.json"))
     assert state["through"] == batches - 3
-    silver = pq.read_table(io.BytesIO(body(site, state["files"]["silver"][0]["path"])))
+    silver = pq.read_table(io.BytesIO(site.body(state["files"]["silver"][0]["path"])))
     places = list(zip(silver["account"].to_pylist(), silver["seq"].to_pylist(), strict=True))
     assert places == sorted(places)
     assert state["files"]["silver"][0]["rows"] == len(places)

@@ -15,7 +15,7 @@ from bench.spark_home import QUICK
 from bench.stream_site import StreamSite, stream_site
 from simulator.stream import Stream
 from tests.conftest import ROOT
-from tests.e2e.test_compaction import compacted, table
+from tests.e2e.test_compaction import compacted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -41,7 +41,7 @@ def ended(site: StreamSite, process: "subprocess.Popen[bytes]") -> str:
 
 def rows(site: StreamSite) -> pa.Table:
     """What `./lake stream files alerts` names."""
-    return table(site, "alerts", "gold")
+    return site.table("alerts")
 
 
 def alerts(site: StreamSite) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,6 @@
 What Kubernetes adds (executors of their own, restarts by the operator) is tests/e2e/test_stream.py's.
 """
 
-import io
 import os
 import re
 import signal
@@ -15,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
 
@@ -89,31 +86,25 @@ class Story:
         source.wait()
         assert self.simulate("--speed-up=max").wait(120) == 0
 
-    def table(self, name: str) -> pa.Table:
-        """What a reader sees: the files that the log names."""
-        files = [f["path"] for q in ("bronze", "silver", "gold") for e in self.site.entries(q) for f in e["files"].get(name, [])]
-        bodies = [self.site.server.s3.get_object(Bucket=self.site.server.bucket, Key=f"{self.site.prefix}/{f}")["Body"].read() for f in files]
-        return pa.concat_tables([pq.read_table(io.BytesIO(b)) for b in bodies])
-
     def confirm(self) -> None:
         """Take what is left, then hold the lake against what the simulator has made: each record once, none too many."""
         code, said = self.ended(self.start("--once"))
         assert code == 0, said[-3000:]
         records = all_of(self.stream)
         sent = Counter(lines(values(self.stream.seed, population(self.stream.seed, self.stream.accounts), records)).splitlines())
-        bronze = self.table("bronze")
+        bronze = self.site.table("bronze")
         assert Counter(bronze["value"].to_pylist()) == sent
         places = list(zip(bronze["partition"].to_pylist(), bronze["offset"].to_pylist(), strict=True))
         assert len(set(places)) == len(places)
         events = true_events(records)
-        silver = self.table("silver")
+        silver = self.site.table("silver")
         assert sorted(silver["id"].to_pylist()) == sorted(f"{i:016x}" for i in events.id.tolist())
         assert Counter(zip(silver["account"].to_pylist(), silver["seq"].to_pylist(), strict=True)).most_common(1)[0][1] == 1
         assert sum(silver["amount"].to_pylist()) == int(events.amount.sum())
-        dead = self.table("dead")
+        dead = self.site.table("dead")
         assert len(dead) == int((records.extra == 2).sum())
         assert len(silver) + len(dead) < len(bronze), "duplicates are in bronze only"
-        figures = self.table("figures")
+        figures = self.site.table("figures")
         assert (sum(figures["events"].to_pylist()), sum(figures["amount"].to_pylist())) == (len(silver), sum(silver["amount"].to_pylist()))
         assert sum(figures["late"].to_pylist()) == sum(silver["late"].to_pylist()) > 0
         report = self.site.audit()
@@ -214,12 +205,12 @@ def test_what_is_no_event_goes_to_the_dead_letters_with_its_cause(story: Story) 
     assert producer.flush(30) == 0
     code, said = story.ended(story.start("--once"))
     assert code == 0, said[-3000:]
-    dead = story.table("dead").to_pylist()
+    dead = story.site.table("dead").to_pylist()
     causes = Counter(d["cause"] for d in dead)
     mine = {c: [d for d in dead if d["cause"] == c and (d["key"], d["value"]) == (k and k.decode(), v)] for c, (k, v) in poison.items()}
     assert {c: len(found) for c, found in mine.items()} == dict.fromkeys(poison, 1), causes
     assert sum(causes.values()) == int((all_of(story.stream).extra == 2).sum()) + len(poison)
-    assert "00000000000000aa" not in story.table("silver")["id"].to_pylist()
+    assert "00000000000000aa" not in story.site.table("silver")["id"].to_pylist()
     report = story.site.audit()
     assert (report.failed, report.counts["dead"]) == ((), len(dead))
 

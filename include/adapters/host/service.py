@@ -25,14 +25,14 @@ echo '<unit>'; cat "$unit" 2>/dev/null; echo '</unit>'
 echo '<settings>'; cat "$settings" 2>/dev/null; echo '</settings>'
 echo "mode=$(stat -c '%a:%U' "$settings" 2>/dev/null)"
 shown=$(systemctl show "$1" -p UnitFileState,ActiveState,MainPID,NeedDaemonReload,Job); echo "$shown"
-pid=$(systemctl show "$1" -p MainPID --value)
+s_Job=; eval "$(sed 's/^/s_/' <<<"$shown")"; pid=$s_MainPID
 # What runs is the program in place, with the settings of the file: its own environment tells.
 if [ "$pid" != 0 ]; then
   [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "/usr/local/bin/$1")" ] && echo program=current
   diff -q <(tr '\0' '\n' <"/proc/$pid/environ" | grep ^MINIO_ | sort) <(grep ^MINIO_ "$settings" | sed 's/="\(.*\)"$/=\1/' | sort) >/dev/null && echo settings=current
 fi
 # One that systemd is about to end does not serve, though it may still answer.
-case $shown in *Job=[1-9]*) ;; *) serving "$2" && echo serving=yes ;; esac; true
+[ "${s_Job:-0}" = 0 ] && serving "$2" && echo serving=yes; true
 """
 )
 _RESTART = RELOAD + 'known "$1"; systemctl reset-failed "$1" 2>/dev/null; systemctl restart --no-block "$1"'

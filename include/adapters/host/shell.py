@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import paramiko
 
+SIGNALS = 128  # a shell tells a signal as an exit code above it
 # A request is the words of a command, quoted for a shell, up to a NUL. What a command printed ends with its mark and its exit code, on both ways out.
 LOOP = r"""
 while IFS= read -r -d '' request; do
@@ -51,7 +52,7 @@ class Shell:
         self.alive = code is not None and code == told
         if code is None:
             code = self._channel.recv_exit_status() or -1
-            code = -code if code > 128 else code  # the shell of the log-in tells so of a signal
+            code = -code if code > SIGNALS else code  # it is what ran the shell that tells the signal
         return Result(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
 

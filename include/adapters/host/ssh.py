@@ -12,7 +12,7 @@ from typing import Any
 
 import paramiko
 
-from include.adapters.host.shell import LOOP, Result, Shell
+from include.adapters.host.shell import LOOP, SIGNALS, Result, Shell
 from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
@@ -20,7 +20,6 @@ from include.lake.errors import LakeError, Unreachable
 CONNECT_TIMEOUT = 60  # seconds; a busy VM takes a while for the key exchange
 COMMAND_TIMEOUT = 600
 CHUNK = 1 << 20
-SIGNALS = 128  # a shell tells a signal as an exit code above it
 # systemd reads all its units anew, which takes a small VM seconds: only where it does not know this one as it is on the disk.
 RELOAD = """
 known() { [ "$(systemctl show "$1" -p LoadState -p NeedDaemonReload --value | xargs)" = "loaded no" ] || systemctl daemon-reload; }
@@ -63,18 +62,14 @@ class Guest:
     def _in_shell(self, script: str, args: tuple[str, ...], timeout: float) -> Result:
         shell, self._shell = self._shell, None  # whoever is interrupted before the end of an answer leaves none of it to the next
         if shell is None:
-            transport = self._open().get_transport()
-            assert transport is not None
-            shell = Shell(transport.open_session(timeout=CONNECT_TIMEOUT), self._command(LOOP, ()))
+            shell = Shell(self._session(), self._command(LOOP, ()))
         result = shell.run(script, args, timeout)
         if shell.alive:
             self._shell = shell
         return result
 
     def _exchange(self, command: str, stdin: bytes, timeout: float) -> Result:
-        transport = self._open().get_transport()
-        assert transport is not None
-        with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
+        with self._session() as channel:
             channel.settimeout(timeout)
             channel.exec_command(command)
             channel.sendall(stdin)
@@ -86,9 +81,7 @@ class Guest:
     def send(self, source: Path, script: str, *args: str) -> None:
         """Run `script` with a file, gzip-compressed, as its input. Raises as `run`."""
         try:
-            transport = self._open().get_transport()
-            assert transport is not None
-            with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
+            with self._session() as channel:
                 channel.settimeout(COMMAND_TIMEOUT)
                 channel.exec_command(self._command(script, args))
                 for block in _compressed(source):
@@ -101,6 +94,11 @@ class Guest:
             raise self._unreachable(error) from None
         if result.code:
             raise self._failed(result)
+
+    def _session(self) -> paramiko.Channel:
+        transport = self._open().get_transport()
+        assert transport is not None
+        return transport.open_session(timeout=CONNECT_TIMEOUT)
 
     def _open(self) -> paramiko.SSHClient:
         if self._client is None:
