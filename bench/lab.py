@@ -7,6 +7,7 @@ missing there is built first and not counted. `--cold` counts just that: everyth
   lab up, again     after `lab down`: disks and state are there
   memory            the sum of PSS (each shared page counted once, in parts) of every process of the VM, the Kubernetes node and
                     the Proxmox stand-in: at rest a minute after the lake was made, and the highest sum seen while lake_spark runs
+  processor         what the same processes use in the minute after that one, in hundredths of a core
 """
 
 import contextlib
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> None:
             _lake("apply", "--yes", environment=environment)
             time.sleep(60)
             memory["at rest"] = pss(lab)
+            processor = cpu(lab, 60)
             with highest(lambda: pss(lab)) as seen:
                 rows["lake_spark"].append(_lake("airflow", "dags", "test", "lake_spark", environment=environment))
             memory["in a job"] = seen
@@ -69,6 +71,8 @@ def main(argv: list[str]) -> None:
     print("\nMemory in MiB (PSS)\n")
     parts = list(memory["at rest"])
     print(table(["", *parts, "aim"], [[k, *(number(round(v[p])) for p in parts), f"< {MOST_MIB}"] for k, v in memory.items()]))
+    print("\nProcessor at rest, % of a core\n")
+    print(table(list(processor), [[number(round(v)) for v in processor.values()]]))
     print("\nHow it was measured\n")
     print(circumstances(f"accelerator of the VM: {accelerator(build())}"))
 
@@ -88,9 +92,25 @@ def _cold(folder: Path) -> float:
 
 def pss(lab: Lab) -> dict[str, float]:
     """MiB of each part of a lab, and their sum."""
-    parts = {"VM": vm.machines(lab), "Kubernetes": processes(node.cgroups(lab)[0]), "Proxmox stand-in": [p for p in (vm.daemon(lab).pid(),) if p]}
-    found = {name: sum(map(pss_of, pids)) / 1024 for name, pids in parts.items()}
-    return found | {"sum": sum(found.values())}
+    return _summed({name: sum(map(pss_of, pids)) / 1024 for name, pids in parts_of(lab).items()})
+
+
+def cpu(lab: Lab, seconds: float) -> dict[str, float]:
+    """What each part of a lab uses in so many seconds, in % of a core, and the sum. A process that ends meanwhile is not counted."""
+    parts = parts_of(lab)
+    before = {pid: ticks_of(pid) for pids in parts.values() for pid in pids}
+    time.sleep(seconds)
+    unit = os.sysconf("SC_CLK_TCK") * seconds / 100
+    return _summed({name: sum(max(ticks_of(pid) - before[pid], 0) for pid in pids) / unit for name, pids in parts.items()})
+
+
+def parts_of(lab: Lab) -> dict[str, list[int]]:
+    """The processes of each part of a lab."""
+    return {"VM": vm.machines(lab), "Kubernetes": processes(node.cgroups(lab)[0]), "Proxmox stand-in": [p for p in (vm.daemon(lab).pid(),) if p]}
+
+
+def _summed(parts: dict[str, float]) -> dict[str, float]:
+    return parts | {"sum": sum(parts.values())}
 
 
 def processes(group: Path) -> list[int]:
@@ -109,6 +129,15 @@ def pss_of(pid: int, proc: Path = Path("/proc")) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
+
+
+def ticks_of(pid: int, proc: Path = Path("/proc")) -> int:
+    """The clock ticks that a process has computed for, in its own code and in the kernel's; 0 once it is gone."""
+    try:
+        rest = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(rest[11]) + int(rest[12])
 
 
 @contextlib.contextmanager

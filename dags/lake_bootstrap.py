@@ -52,7 +52,8 @@ with DAG(
         service_account = EnsureOperator(task_id="service_account", ensures=lake.service_account)
         secret = EnsureOperator(task_id="secret", ensures=lake.key_pairs)
         chain(namespace, service_account, secret)
-    verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=lake.spec.spark.bucket, prefix=lake.probe_prefix)
+    bucket = lake.spec.spark.bucket
+    verify = VerifyOperator(task_id="verify", key_pair=lake.key_pair, bucket=bucket, prefix=lake.probe_prefix, keeps=lake.keeps(bucket))
 
     if lake.topics:
         chain(declaration, EnsureOperator(task_id="topics", ensures=lake.topics), verify)

@@ -1,11 +1,15 @@
-"""Audit the payments in the lake: each record of Kafka there once, no gap in any account, every cent in two places. Reads only."""
+"""Audit the payments in the lake: each record of Kafka there once, no gap in any account, every cent in two places. Reads only.
+
+By itself a run audits one day: the day it was an hour before the run. Its report is an event of the asset `homelake/payments-audit`, clean or not.
+"""
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param, chain
 
 from include.lake.lake import load_lake
-from include.operators.audit import AuditOperator
+from include.operators.audit import AuditOperator, AuditVerdictOperator
+from include.operators.notify import notifiers
 
 lake = load_lake()
 
@@ -20,5 +24,18 @@ if lake.spec.payments:
         max_active_runs=1,
         tags=["homelake", "payments"],
         default_args={"owner": "homelake", "retries": 1, "retry_delay": timedelta(minutes=2)},
+        params={
+            "day": Param(
+                None,
+                type=["null", "string"],
+                format="date",
+                title="Day",
+                description="The day (UTC) to audit: events by their own time, records by Kafka's. Empty: the day it was an hour before the run.",
+            ),
+            "whole": Param(False, type="boolean", title="Whole", description="Audit the whole lake, whatever the day. It takes as long as the lake is large."),
+        },
     ) as dag:
-        AuditOperator(task_id="audit", lake=lake, execution_timeout=timedelta(minutes=30))
+        audit = AuditOperator(task_id="audit", lake=lake, execution_timeout=timedelta(minutes=30))
+        verdict = AuditVerdictOperator(task_id="verdict", on_failure_callback=notifiers(lake))
+
+        chain(audit, verdict)

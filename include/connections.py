@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,35 @@ def from_environment(environment: Mapping[str, str]) -> Connections:
         return parse_connection(conn_id, text)
 
     return find
+
+
+def without_login(url: str) -> str:
+    """A URL as it may be shown: without the login and password that some write before its host."""
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)?.*@", r"\1", url, flags=re.DOTALL | re.IGNORECASE)
+
+
+def address(connection: Connection, text: str, scheme: str = "http") -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address that a connection holds; the scheme may be left out, and the port. Raises LakeError when it is none."""
+    try:
+        url = urlsplit(text if "//" in text else f"{scheme}://{text}")
+        host, port = url.hostname or "", url.port
+        good = (
+            url.scheme in ("http", "https")
+            and re.fullmatch(r"[^\s/@%]{1,253}", host)
+            and all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
+        )
+    except ValueError:  # a port that is no number, half an IPv6 address
+        good = None
+    if not good:
+        raise LakeError("read", f"the connection {connection.id!r}", f"{without_login(text)!r} is no address of a server" if text else "it names no server",
+                        f"Write it as {scheme}://HOST:PORT")  # fmt: skip
+    return url.scheme, host, port
+
+
+def store_at(connection: Connection) -> tuple[str, str, int]:
+    """Scheme, host and port at which a connection has MinIO. Raises LakeError when it has no address."""
+    scheme, host, port = address(connection, connection.host)
+    return scheme, host, port or connection.port or (443 if scheme == "https" else 80)
 
 
 def secret_of(connections: Connections, ref: SecretRef) -> Secret:

@@ -75,7 +75,8 @@ Next:
   ./lake airflow standalone     Airflow's UI on http://127.0.0.1:8080; trigger lake_bootstrap or lake_spark there
   {console:29} MinIO's console (user {facts.get("S3_ROOT_USER")}; password: ./lake lab env | grep S3_ROOT_PASSWORD)
   ./lake plan                   change include/lake.yaml (a larger quota, say) and see what it would do
-  ./lake stream declare         the second act: payments from Kafka into the lake; then ./lake stream start --simulate
+  ./lake stream declare && ./lake apply && ./lake stream start --simulate
+                                the second act: invented payments, from Kafka into the lake
   ./lake lab down               stop everything; ./lake lab destroy leaves nothing""")
 
 

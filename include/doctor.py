@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
 
 from include.adapters import cluster
 from include.adapters.clients import Clients
 from include.adapters.host.ssh import NotRoot
 from include.adapters.preflight import account_problems, operator_problems
 from include.adapters.probe import Probe, reach
+from include.connections import secret_of, store_at, without_login
+from include.doctor_bastion import program
 from include.doctor_kafka import Step, kafka
 from include.lake import rights, site
 from include.lake.errors import LakeError
-from include.lake.lake import SERVICE, Lake
+from include.lake.lake import ROOT, SERVICE, Lake
 from include.lake.site import Finding
 from include.lake.spec import LakeSpec
 from include.lake.units import Size
@@ -30,7 +31,8 @@ def examine(lake: Lake, clients: Clients, *, probe_pod: bool = False) -> Iterato
 
     A part that cannot be reached hides nothing of the others.
     """
-    parts = (proxmox(lake, clients), (*machine(clients), *store(lake.spec, clients)), kubernetes(lake.spec, clients, probe_pod=probe_pod), kafka(lake, clients))
+    vm = (*machine(clients), *program(lake, clients), *store(lake.spec, clients))
+    parts = (proxmox(lake, clients), vm, kubernetes(lake.spec, clients, probe_pod=probe_pod), kafka(lake, clients))
     with ThreadPoolExecutor(len(parts)) as pool:
         yield from chain.from_iterable(pool.map(look, parts))
 
@@ -66,7 +68,7 @@ def proxmox(lake: Lake, clients: Clients) -> Iterator[Step]:
 
     def connection() -> Iterator[Finding]:
         c = clients.connections("proxmox")
-        yield Finding(f"proxmox: Proxmox VE {get('version')['version']} at {c.host}")
+        yield Finding(f"proxmox: Proxmox VE {get('version')['version']} at {without_login(c.host)}")
 
     def privileges() -> Iterator[Finding]:
         token = clients.connections("proxmox").login
@@ -148,9 +150,10 @@ def store(spec: LakeSpec, clients: Clients) -> Iterator[Step]:
 
     def connection() -> Iterator[Finding]:
         c, s3 = clients.connections("minio_admin"), clients.connections("lake_s3")
-        login = site.credentials(c.login, len(c.password.reveal()))
+        login = site.credentials(secret_of(clients.connections, ROOT))
         yield login
-        yield site.endpoints((c.host, c.option("region")), (s3.option("endpoint_url"), s3.option("region_name")), spec.minio.region)
+        leads = (without_login(c.host), c.option("region")), (without_login(s3.option("endpoint_url")), s3.option("region_name"))
+        yield site.endpoints(*leads, spec.minio.region, store_at(c)[2], spec.minio.port)
         if login.problem:
             return
         error: LakeError | None = None
@@ -158,7 +161,7 @@ def store(spec: LakeSpec, clients: Clients) -> Iterator[Step]:
             clients.minio.bucket_names()
         except LakeError as said:
             error = said
-        yield site.store(c.host, error, _installed(spec, clients) if error else True)
+        yield site.store(without_login(c.host), error, _installed(spec, clients) if error else True)
 
     yield "minio_admin", connection
 
@@ -235,8 +238,7 @@ def _namespace(spec: LakeSpec, clients: Clients) -> bool:
 
 
 def _reached(spec: LakeSpec, clients: Clients) -> Finding:
-    url = urlsplit(clients.connections("minio_admin").host)
-    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    _, host, port = store_at(clients.connections("minio_admin"))
     namespace = spec.kubernetes.namespace if _namespace(spec, clients) else "default"
     said = reach(clients.kubernetes, Probe(namespace, spec.spark.image, spec.spark.image_pull_secret), host, port, clients.say)
     try:

@@ -8,9 +8,10 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
-from include.settings import airflow_environment, pools_and_variables, site_facts
+from include.settings import ROOT, NoFacts, airflow_environment, pools_and_variables, site_facts
 
 HELP = """usage: ./lake airflow ARGUMENT…
 
@@ -27,13 +28,22 @@ Runs Airflow's own command with the project's dags/, plugins/, connections (site
 def run_airflow(argv: list[str]) -> int:
     """Run it; the exit code is Airflow's. In this process's place, but for `standalone`."""
     if argv:
-        environment = airflow_environment(site_facts())
+        environment = airflow_environment(_facts())
         prepare(environment)
         if argv[0] == "standalone":
             return _standalone(argv, environment)
         os.execvpe("airflow", ["airflow", *argv], environment)  # the project's own venv comes first in PATH
     print(HELP)
     return 0
+
+
+def _facts() -> dict[str, str]:
+    """The site's facts; without any that is said, and no error: connections may also be made in Airflow itself."""
+    try:
+        return site_facts()
+    except NoFacts as error:
+        print(f"{error}\nAirflow starts without them: its connections lead where airflow_settings.yaml says.", file=sys.stderr)
+        return {}
 
 
 def _standalone(argv: list[str], environment: Mapping[str, str]) -> int:
@@ -80,11 +90,13 @@ def end_all(pid: int, seconds: float = 10) -> None:
 
 
 def prepare(environment: Mapping[str, str]) -> None:
-    """Make Airflow's database, pools and variables, once for each content of the settings."""
+    """Make Airflow's database, pools and variables, once for each content of the settings and each Airflow: a new one has other tables."""
     home = Path(environment["AIRFLOW_HOME"])
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if home == ROOT / ".airflow":
+        home.chmod(0o700)  # Airflow by itself makes it open to all, and its database holds connections
     pools, variables = pools_and_variables()
-    mark, wanted = home / ".homelake", json.dumps([pools, variables, sys.version])
+    mark, wanted = home / ".homelake", json.dumps([pools, variables, sys.version, version("apache-airflow")])
     if mark.exists() and mark.read_text() == wanted and (home / "airflow.db").exists():
         return
     print("Preparing Airflow's database (once)", file=sys.stderr)

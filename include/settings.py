@@ -6,6 +6,7 @@ names, else from `site.env` at the project's root, else from the lab that HOMELA
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,41 +17,48 @@ from typing import Any
 import yaml
 
 from include.connections import Connection, Connections, from_environment
+from include.facts import KAFKA, parse_facts, read_facts
 from include.lake.errors import LakeError
 from include.lake.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ROOT / "airflow_settings.yaml"
-_KAFKA = {"bootstrap.servers": "KAFKA_BOOTSTRAP", "security.protocol": "KAFKA_SECURITY_PROTOCOL", "sasl.mechanisms": "KAFKA_SASL_MECHANISM",
-          "sasl.username": "KAFKA_SASL_USERNAME", "sasl.password": "KAFKA_SASL_PASSWORD", "ssl.ca.location": "KAFKA_CA"}  # by librdkafka's names  # fmt: skip
+NEEDED = ("proxmox", "minio_admin", "lake_s3")  # connections with a secret, which the settings never hold
+
+
+class NoFacts(LakeError):
+    """There is neither a site's file nor a lab that was started."""
 
 
 def site_facts(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The facts of the site in use; empty when there is neither a site's file nor a lab."""
+    """The facts of the site in use. Raises LakeError when there are none, unless the environment itself gives the connections (then: empty)."""
     named = environment.get("HOMELAKE_SITE")
     path = Path(named) if named else ROOT / "site.env"
-    if named and not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # in a folder that is closed to us: reading it says so
+        there = True
+    if named and not there:
         raise LakeError("read", f"the site's facts {named}", "there is no such file", "Correct HOMELAKE_SITE; docs/how-to/real-site.md shows its form")
-    if path.is_file():
-        if path.stat().st_mode & 0o077:
-            raise LakeError("read", f"the site's facts {path}", "others can read it, and it holds secrets", f"chmod 600 {path}")
-        try:
-            return parse_facts(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError:
-            raise LakeError("read", f"the site's facts {path}", "it is not UTF-8 text") from None
+    if there:
+        return read_facts(path)
     done = subprocess.run([sys.executable, "-m", "lab", "env"], cwd=ROOT, capture_output=True, text=True, check=False,
                           env={**environment, "PYTHONPATH": str(ROOT)})  # fmt: skip
-    return parse_facts(done.stdout) if done.returncode == 0 else {}
+    if done.returncode == 0:
+        return parse_facts(done.stdout)
+    if all(f"AIRFLOW_CONN_{conn_id.upper()}" in environment for conn_id in NEEDED):
+        return {}
+    raise _no_facts(done.stderr)
 
 
-def parse_facts(text: str) -> dict[str, str]:
-    """`KEY=value` lines, as a shell reads them: `#` starts a comment line, quotes around a whole value are left out."""
-    lines = (line.strip().removeprefix("export ") for line in text.splitlines())
-    return {k.strip(): _unquoted(v.strip()) for k, _, v in (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))}
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+def _no_facts(said: str) -> NoFacts:
+    """The lab's own sentence, with the other way to go on."""
+    last = (said.strip().splitlines() or [""])[-1]
+    other = "write site.env (docs/how-to/real-site.md)"
+    if told := re.fullmatch(r"Unable to (\S+) (.+?): (.+?)\.(?: (.+)\.)?", last):
+        verb, what, cause, remedy = told.groups()
+        return NoFacts(verb, what, cause, f"{remedy}, or {other}" if remedy else other.capitalize())
+    return NoFacts("find", "the lake's connections", f"there is no site.env, and the lab does not answer ({last or 'it said nothing'})", other.capitalize())
 
 
 def connections(facts: Mapping[str, str]) -> dict[str, Connection]:
@@ -103,7 +111,7 @@ def _from_facts(f: Mapping[str, str]) -> list[Connection]:
         Connection("lake_s3", "aws", "", root, password, None,
                    extra(endpoint_url=endpoint, region_name=region, verify=ca, config_kwargs={"s3": {"addressing_style": "path"}})),
         Connection("kubernetes_default", "kubernetes", extra=extra(kube_config_path=f.get("KUBECONFIG"))),
-        Connection("kafka_default", "kafka", extra=extra(**{name: f.get(key) for name, key in _KAFKA.items()})),
+        Connection("kafka_default", "kafka", extra=extra(**{name: f.get(key) for name, key in KAFKA.items()})),
     ]  # fmt: skip
 
 
@@ -114,15 +122,16 @@ def _port(text: str | None) -> int | None:
 
 
 def _host_key(facts: Mapping[str, str]) -> str:
-    path, host, port = Path(facts.get("SSH_KNOWN_HOSTS", "")), facts.get("SSH_HOST", ""), facts.get("SSH_PORT") or "22"
-    if not path.is_file():
+    path, host, port = Path(facts.get("SSH_KNOWN_HOSTS") or ""), facts.get("SSH_HOST", ""), facts.get("SSH_PORT") or "22"
+    if not facts.get("SSH_KNOWN_HOSTS"):
         return ""
     from paramiko.hostkeys import HostKeys, InvalidHostKey  # it reads hashed names too
 
     try:
         keys: Mapping[str, Any] = HostKeys(str(path)).lookup(host if port == "22" else f"[{host}]:{port}") or {}
     except (InvalidHostKey, OSError, ValueError) as error:
-        raise LakeError("read", f"the host keys in {path}", str(error).splitlines()[0], "Make the file with: ssh-keyscan HOST") from None
+        cause = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+        raise LakeError("read", f"the host keys in {path}", cause, "Make the file with ssh-keyscan HOST, or correct SSH_KNOWN_HOSTS") from None
     return next((f"{kind} {key.get_base64()}" for kind, key in keys.items()), "")
 
 
@@ -134,6 +143,10 @@ def airflow_environment(facts: Mapping[str, str], environment: Mapping[str, str]
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",  # Airflow's 30 s cost half a core; a file that changes is read at once all the same
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # Airflow's 30 s pass on a busy machine, and a DAG that could not be read is gone until it is read again
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
+        "AIRFLOW__CORE__PARALLELISM": "8",  # Airflow's 32 workers, which are all begun with, take half a gigabyte while they wait
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",  # the test button of Admin → Connections
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # with the server on loopback only
         "AIRFLOW__API__HOST": "127.0.0.1",

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from payments_files import ParquetFiles
-from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, looked_through, session
+from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, late_runs, looked_through, session
 
 MIB = 1024 * 1024
 TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures"), "gold": ("alerts",)}  # by query
@@ -137,7 +137,7 @@ def state_after(log, chosen, files, replaced, now):
         if table in TABLES[log.query] and rows != counts.get(name, 0):
             raise Unfit(f"the files of {table} hold {rows:,} rows, and its batches counted {counts.get(name, 0):,}: run ./lake audit")
     return {"format": FORMAT, "query": log.query, "through": chosen[-1]["batch"], "at": now, "files": files, "counts": counts, "offsets": offsets,
-            "high_water": max(p["high_water"] for p in parts), "replaced": replaced}  # fmt: skip
+            "high_water": max(p["high_water"] for p in parts), "late_after": late_runs(parts), "replaced": replaced}  # fmt: skip
 
 
 def compact(lake, merge, query, args, clock):

@@ -64,6 +64,10 @@ class Query:
             return json.loads(text[text.index("{") :])[topic] if text else {}
         return json.loads(self.checkpoint.read(f"{self.name}/offsets/{number}").splitlines()[-1])[topic]
 
+    def remembered(self, number):
+        """Kafka's time (ms) up to which a batch's records were left out, since Spark no longer remembers what came then: it is of the batch before."""
+        return json.loads(self.checkpoint.read(f"{self.name}/offsets/{number - 1}").splitlines()[1])["batchWatermarkMs"] if number else 0
+
     def run(self, topic, write):
         """What Spark calls with each batch."""
 
@@ -115,11 +119,13 @@ def follow(queries, alerts, stop):
         raise failed
 
 
-def agree(checkpoint, args):
-    """Write down in the checkpoint what it was made for, and hold later runs to it. Raises Unfit."""
+def agree(checkpoint, args, topic_id=None):
+    """Write down in the checkpoint what it was made for, and hold later runs to it: also to Kafka's id of the topic, where both know it. Raises Unfit."""
     mine = {"format": FORMAT, "topic": args.topic, "path": args.path, "duplicates_within": args.duplicates_within}
+    mine |= {"topic_id": topic_id} if topic_id else {}
     known = checkpoint.read("homelake.json")
     if known or not checkpoint.create("homelake.json", json.dumps(mine)):
         theirs = json.loads(known or checkpoint.read("homelake.json"))
+        theirs.setdefault("topic_id", topic_id)  # what is from before it was written down
         if other := [f"{k} {theirs.get(k)!r} (now {v!r})" for k, v in mine.items() if theirs.get(k) != v]:
             raise Unfit(f"its checkpoint {args.checkpoint} was made for {', '.join(other)}. Declare that again, or a new checkpoint and a new path")

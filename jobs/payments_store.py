@@ -40,6 +40,17 @@ def compacted_at(query):
     return f"_log/{query}/compacted.json"
 
 
+def late_runs(parts):
+    """From which batch on how many seconds an event may be behind, as `[batch, seconds]` for each change; not of what was put together without saying."""
+    runs = []
+    for part in parts:
+        said = part.get("late_after", [])
+        for run in said if isinstance(said, list) else [[part["batch"], said]]:
+            if not runs or runs[-1][1] != run[1]:
+                runs.append(run)
+    return runs
+
+
 def newest_entry(lake, query):
     """What a query committed last; None before its first batch, and while everything is put together."""
     newest = lake.newest(f"_log/{query}")
@@ -126,7 +137,10 @@ class Store:
         return self.replace(name, text, None)
 
     def replace(self, name, text, version):
-        """Write a file in one step, if it is still as it was read (None: if there is none). Returns whether it was written."""
+        """Write a file in one step, if it is still as it was read (None: if there is none). Returns whether it was written: it is there with this text.
+
+        An answer may be lost on the way. The client then asks again, and is told that the file is not as it was: by its own first try.
+        """
         builder = self._fs.createFile(self._at(name)).overwrite(version is not None).recursive()
         if self._s3 and version:
             builder = builder.opt("fs.option.create.conditional.overwrite.etag", version)
@@ -138,7 +152,7 @@ class Store:
             stream.close()
         except Exception as error:
             if any(mark in str(error) for mark in _NOT_AS_IT_WAS):
-                return False
+                return self.read(name) == text
             raise
         return True
 

@@ -12,6 +12,7 @@ Exit codes: 0 ended in order, 2 it cannot run as declared (a restart does not he
 """
 
 import argparse
+import json
 import re
 import sys
 import uuid
@@ -20,17 +21,13 @@ from pathlib import Path
 
 import payments_store
 from payments_alerts import Alerts
+from payments_events import judged, left_out, once, too_old
 from payments_files import ParquetFiles, observed
+from payments_kafka import kafka_options, topic_id
 from payments_log import Query, agree, follow
 from payments_store import REFUSED, Store, Unfit, failed, same_code, session
 
 ROWS_A_FILE = 25_000
-POSTINGS = "array<struct<account string, amount bigint, currency string>>"
-EVENT = (
-    "id string, account string, seq bigint, ts bigint, type string, status string, reason string, amount bigint, currency string, channel string, "
-    f"card string, device string, merchant string, mcc int, country string, ref string, postings {POSTINGS}"
-)
-REQUIRED = ("id", "account", "seq", "ts", "type", "status", "amount", "currency", "channel", "postings")
 # What the stream relies on beside payments_store.CONF, each with its reason in docs/explanation/stream.md.
 CONF = {
     "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager",
@@ -40,6 +37,10 @@ CONF = {
     "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConstantFolding",
     "spark.sql.codegen.cache.maxEntries": "500",
 }
+# Of Spark's errors of the state store those that say that it was written for something else.
+OTHER_STATE = re.compile(
+    r"STATE_STORE_(KEY|VALUE)_SCHEMA_NOT_COMPATIBLE|(KEY|VALUE)_ROW_FORMAT_VALIDATION_FAILURE|STATE_STORE_INVALID_(PROVIDER|CONFIG_AFTER_RESTART)"
+)
 
 
 class Payments:
@@ -51,44 +52,36 @@ class Payments:
         self.spark, self.args, self.f = spark, args, f
         self._files, self._pool = files, ThreadPoolExecutor(2)
 
-    def records(self):
-        """The topic as a stream: committed records only."""
+    def _topic(self, reader, **options):
+        """The topic's committed records, as a stream or not."""
         options = {
             "kafka.bootstrap.servers": self.args.bootstrap,
-            "subscribe": self.args.topic,
-            "startingOffsets": "earliest",
             "failOnDataLoss": "true",
-            "maxOffsetsPerTrigger": str(self.args.max_records),
             "kafka.isolation.level": "read_committed",
             # A batch often ends in Kafka's mark of a transaction. Spark asks for it as for a record, and that waits for the client's fetch of what
             # is not there yet: half a second for each partition by default.
             "kafka.fetch.max.wait.ms": "20",
+            **options,
             **kafka_options(self.args.kafka_config),
         }
-        return (
-            self.spark.readStream.format("kafka").options(**options).load().selectExpr("partition", "offset", "timestamp", "cast(key as string) key", "value")
-        )
+        return reader.format("kafka").options(**options).load().selectExpr("partition", "offset", "timestamp", "cast(key as string) key", "value")
 
-    def judged(self, records):
-        """Each record as an event, or with the cause why it is none."""
-        f = self.f
-        known = f.from_json(f.col("value").cast("string"), f"{EVENT}, broken string", {"columnNameOfCorruptRecord": "broken"})
-        lacking = f.concat_ws(", ", *[f.when(f.col(f"event.{n}").isNull(), f.lit(n)) for n in REQUIRED])
-        cause = (
-            f.when(f.col("value").isNull(), f.lit("it is empty"))
-            .when(~f.expr("is_valid_utf8(value)"), f.lit("it is not UTF-8"))
-            .when(f.col("event").isNull() | f.col("event.broken").isNotNull(), f.lit("it is not the JSON of an event"))
-            .when(lacking != "", f.concat(f.lit("it lacks "), lacking))
-            .when(f.col("event.amount") <= 0, f.lit("its amount is not above 0"))
-            .when(~f.col("key").eqNullSafe(f.col("event.account")), f.lit("its key is not its account"))
-        )
-        return records.withColumn("event", known).withColumn("cause", cause)
+    def records(self):
+        """All of them, as they come."""
+        return self._topic(self.spark.readStream, subscribe=self.args.topic, startingOffsets="earliest", maxOffsetsPerTrigger=str(self.args.max_records))
 
-    def once(self, judged):
-        """Without what came before within the time declared. What is no event is never a duplicate."""
-        f = self.f
-        own = f.when(f.col("cause").isNull(), f.col("event.id")).otherwise(f.concat_ws("-", "partition", "offset"))
-        return judged.withColumn("own", own).withWatermark("timestamp", f"{self.args.duplicates_within:g} seconds").dropDuplicatesWithinWatermark(["own"])
+    def _behind(self, query, number, entry):
+        """The records of a batch that Spark left out as too old to be compared, read once more, and how many; most batches have none."""
+        if not (lost := left_out(self.spark, query.name)):
+            return None, 0
+        offsets, topic = {int(p): ends for p, ends in entry["offsets"].items()}, self.args.topic
+        starts, ends = ({topic: {p: n[i] + i for p, n in offsets.items()}} for i in (0, 1))
+        read = self._topic(self.spark.read, assign=json.dumps({topic: list(offsets)}), startingOffsets=json.dumps(starts), endingOffsets=json.dumps(ends))
+        rows = too_old(judged(read), query.remembered(number)).persist()
+        if (found := rows.count()) != lost:
+            rows.unpersist()
+            raise RuntimeError(f"of batch {number} Spark left out {lost} records as too old, and {found} such are in Kafka")
+        return rows, found
 
     def _put(self, rows, table, number, entry):
         """Write rows into a folder of this attempt alone, and name the files in the entry."""
@@ -115,7 +108,7 @@ class Payments:
         f = self.f
 
         def write(rows, number, entry):
-            rows = rows.persist()
+            rows, old = rows.persist(), None
             try:
                 late = f.col("event.ts") < same_code(query.high_water - int(self.args.late_after * 1000))
                 good = f.col("cause").isNull()
@@ -125,22 +118,27 @@ class Payments:
                 typed = rows.observe("counts", *counts).where(good).select(*kept).drop("broken").coalesce(parts_of(entry))
                 self._put(typed, "silver", number, entry)
                 events, dead, behind, newest = observed(typed, "counts")
-                entry["counts"] = {"records": events + dead, "silver": events, "dead": dead, "late": behind}
+                old, lost = self._behind(query, number, entry)
+                entry["counts"] = {"records": events + dead + lost, "silver": events, "dead": dead + lost, "late": behind}
                 writes = []
                 if events:
                     sums = rows.where(good).select("event.*", late.alias("late")).coalesce(1)  # one partition needs no exchange
                     sums = sums.groupBy(f.expr("ts - ts % 60000").alias("minute"), "currency", "type", "status")
                     sums = sums.agg(f.count("*").alias("events"), f.sum("amount").alias("amount"), f.count(f.when(f.col("late"), 1)).alias("late"))
                     writes.append((sums.withColumn("batch", same_code(number)).withColumn("date", f.to_date(f.timestamp_millis("minute"))), "figures"))
-                if dead:
-                    bad = rows.where(~good).select("partition", "offset", *told, "key", "value", "cause", f.to_date("timestamp").alias("date"))
+                if dead or lost:
+                    columns = "partition", "offset", *told, "key", "value", "cause", f.to_date("timestamp").alias("date")
+                    bad = rows.where(~good).select(*columns)
+                    bad = bad.unionByName(old.select(*columns)) if lost else bad
                     writes.append((bad.coalesce(1), "dead"))
                 put = inheritable_thread_target(self._put)  # else these writes are of no query, pool or job group to Spark
                 for done in [self._pool.submit(put, *w, number, entry) for w in writes]:
                     done.result()
                 query.high_water = max(query.high_water, newest or 0)
             finally:
-                rows.unpersist()
+                for held in (rows, old):
+                    if held:
+                        held.unpersist()
 
         return query.run(self.args.topic, write)
 
@@ -148,15 +146,6 @@ class Payments:
 def parts_of(entry):
     """Files for a batch, by its offsets: some are of Kafka's marks of transactions, and no records."""
     return max(1, sum(last - first + 1 for first, last in entry["offsets"].values()) // ROWS_A_FILE)
-
-
-def kafka_options(file):
-    """Kafka client properties out of a file of `name=value` lines, as options of Spark's source."""
-    if not file:
-        return {}
-    with open(file, encoding="utf-8") as lines:
-        pairs = [line.strip().split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#")]
-    return {f"kafka.{name.strip()}": value.strip() for name, value in pairs}
 
 
 def explained(error):
@@ -169,10 +158,12 @@ def explained(error):
         ("STREAM_FAILED_ON_DATA_LOSS", 2, "Kafka has removed records that were not read yet: its retention is shorter than the stream stood still"),
         ("KAFKA_DATA_LOSS", 2, "Kafka has removed records that were not read yet: its retention is shorter than the stream stood still"),
         ("UnknownTopicOrPartition", 3, "the topic is not there. Run ./lake apply, which makes it"),
-        ("STATE_STORE", 2, "the state in the checkpoint is not this program's. Declare a new checkpoint and a new path"),
     ):
         if mark in text:
             return code, cause
+    # Most of what fails in the state store is the lake away or refusing, which a restart may mend.
+    if OTHER_STATE.search(text) and not any(mark in text for mark in REFUSED):
+        return 2, "the state in the checkpoint is of another form than this program's. Declare a new checkpoint and a new path"
     return 3, payments_store.explained(error)
 
 
@@ -195,14 +186,14 @@ def main():
 def stream(spark, args):
     """Start both queries, with the alerts beside them, and see them through. Returns the exit code."""
     lake, checkpoint = Store(spark, args.path), Store(spark, args.checkpoint)
-    agree(checkpoint, args)
+    agree(checkpoint, args, topic_id(spark, args))
     queries = [Query(name, lake, checkpoint, args.late_after) for name in ("bronze", "silver")]
     files = ParquetFiles(spark, lake)
     payments, alerts = Payments(spark, files, args), Alerts(spark, lake, checkpoint, files, args.alerts_every)
-    trigger = {"availableNow": True} if args.once else {"processingTime": f"{args.trigger:g} seconds"}
+    trigger = {"availableNow": True} if args.once else {"processingTime": f"{args.trigger * 1000:.0f} milliseconds"}
     for query, rows, writer in (
         (queries[0], payments.records(), payments.bronze),
-        (queries[1], payments.once(payments.judged(payments.records())), payments.silver),
+        (queries[1], once(judged(payments.records()), args.duplicates_within), payments.silver),
     ):
         place = f"{args.checkpoint}{query.name}"
         query.writer = rows.writeStream.queryName(query.name).option("checkpointLocation", place).foreachBatch(writer(query)).trigger(**trigger)

@@ -1,6 +1,8 @@
 """`python -m lab`: see lab.cli."""
 
-from lab.cli import main
-
 if __name__ == "__main__":
+    try:
+        from lab.cli import main
+    except KeyboardInterrupt:  # before there is anything that could be told
+        raise SystemExit(130) from None
     raise SystemExit(main())

@@ -10,14 +10,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from lab import doctor, k8s, keys, net, vm
+from lab.arguments import Parser
 from lab.errors import LabError
+from lab.facts import facts
 from lab.image import build as build_image
-from lab.k8s import broker
 from lab.progress import say
-from lab.site import NODE, REGION, STORAGE, VMID, Lab, find_lab, forget_lab
+from lab.site import Lab, find_lab, forget_lab
 
 HELP = """A whole home lab on this machine: a QEMU virtual machine behind a stand-in for the Proxmox VE API, and a Kubernetes with
 the spark-operator. It needs root, makes network namespaces of its own, and sends nothing outside this machine.
@@ -30,12 +30,12 @@ the spark-operator. It needs root, makes network namespaces of its own, and send
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its exit code; an error of the user's is one line on stderr."""
-    parser = argparse.ArgumentParser(prog="./lake lab", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="./lake lab", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (run, text) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.add_argument("--name", default=os.environ.get("HOMELAKE_LAB", "demo"), help="which lab (default: demo)")
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, parser=sub)
         if name == "up":
             sub.add_argument("--no-k8s", action="store_true", help="only the Proxmox stand-in and the VM")
             sub.add_argument("--snapshot", action="store_true", help="keep the new VM as its snapshot `fresh`, for `reset`")
@@ -43,11 +43,21 @@ def main(argv: list[str] | None = None) -> int:
             sub.add_argument("args", nargs=argparse.REMAINDER, help="a command to run there")
         if name == "status":
             sub.add_argument("--json", action="store_true", help="for programs")
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        args.parser.error(f"it has no {' '.join(unknown)}")
     try:
         return int(args.run(args))
     except LabError as error:
         print(error, file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        if os.geteuid() == 0:
+            raise
+        print(
+            f"Unable to use the lab {args.name!r}: {error.filename or 'a part of it'} is closed to you. Run as root (sudo ./lake lab {args.command}).",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("Interrupted. What is running stays; the same command goes on from here.", file=sys.stderr)
@@ -192,19 +202,6 @@ def env(args: argparse.Namespace) -> int:
     for key, value in facts(lab).items():
         print(f"{key}={value}")
     return 0
-
-
-def facts(lab: Lab) -> dict[str, str | Path | int]:
-    """Addresses and credentials of a lab, by the names `lab env` prints."""
-    return {
-        "PVE_URL": f"https://{lab.pve}:8006", "PVE_TOKEN_ID": keys.ADMIN_TOKEN, "PVE_TOKEN_SECRET": keys.token(lab, keys.ADMIN_TOKEN),
-        "PVE_BOOTSTRAP_TOKEN_ID": keys.BOOTSTRAP_TOKEN, "PVE_BOOTSTRAP_TOKEN_SECRET": keys.token(lab, keys.BOOTSTRAP_TOKEN),
-        "PVE_NOPRIV_TOKEN_ID": keys.NOPRIV_TOKEN, "PVE_NOPRIV_TOKEN_SECRET": keys.token(lab, keys.NOPRIV_TOKEN),
-        "PVE_STORAGE": STORAGE, "PVE_NODE": NODE, "PVE_VMID": VMID, "PVE_CA": lab.secrets / "ca.pem",
-        "SSH_HOST": lab.vm, "SSH_PORT": 22, "SSH_USER": vm.SSH_USER, "SSH_KEY": lab.secrets / "id_ed25519", "SSH_KNOWN_HOSTS": lab.secrets / "known_hosts",
-        "S3_ENDPOINT": f"http://{lab.vm}:9000", "S3_REGION": REGION, "S3_ROOT_USER": "lakeroot", "S3_ROOT_PASSWORD": keys.secret(lab, "s3-root-password", 20),
-        "S3_CA": "", "KUBECONFIG": lab.kubeconfig, "KAFKA_BOOTSTRAP": broker.address(lab),
-    }  # fmt: skip
 
 
 def ssh(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lab.errors import LabError
 
@@ -69,9 +69,9 @@ def find_lab(name: str, *, claim: bool = False) -> Lab:
     checkout keeps is an error.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", name):
-        raise LabError("use", f"the lab name {name!r}", "it is not 1 to 8 lower-case letters and digits")
+        raise LabError("use", f"the lab name {name!r}", "it is not 1 to 8 lower-case letters and digits that begin with a letter", "Choose another --name")
     own = ROOT / ".lab" / name
-    with _registry() as entries:
+    with _registry(change=claim) as entries:
         entry = entries.get(name)
         if entry and entry["state"] != str(own) and claim and Path(entry["state"]).exists():
             raise LabError(
@@ -88,14 +88,25 @@ def find_lab(name: str, *, claim: bool = False) -> Lab:
 
 def forget_lab(lab: Lab) -> None:
     """Give a destroyed lab's name and subnet back."""
-    with _registry() as entries:
+    with _registry(change=True) as entries:
         entries.pop(lab.name, None)
 
 
 class _registry:
+    """The registry's entries, locked. Who may not open it, as an ordinary user, sees it empty, and cannot change it."""
+
+    def __init__(self, *, change: bool) -> None:
+        self.change = change
+        self.file: TextIO | None = None
+
     def __enter__(self) -> dict[str, dict[str, Any]]:
-        REGISTRY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.file = open(REGISTRY, "a+", encoding="utf-8")
+        try:
+            REGISTRY.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.file = open(REGISTRY, "a+", encoding="utf-8")
+        except OSError as error:
+            if self.change:
+                raise LabError("write", str(REGISTRY), error.strerror or str(error), "A lab needs root: run it with sudo") from None
+            return {}
         fcntl.flock(self.file, fcntl.LOCK_EX)
         self.file.seek(0)
         text = self.file.read()
@@ -104,6 +115,8 @@ class _registry:
         return self.entries
 
     def __exit__(self, *error: object) -> None:
+        if self.file is None:
+            return
         if json.dumps(self.entries) != self.before:
             self.file.seek(0)
             self.file.truncate()

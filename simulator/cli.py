@@ -1,7 +1,6 @@
 """The command line: what it can do, and how it ends."""
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -17,6 +16,8 @@ from simulator.outputs.parquet import ParquetOutput
 from simulator.progress import Progress
 from simulator.run import Pace, Told, run
 from simulator.stream import Stream, moment
+
+_LONGEST = 10**11  # seconds of event time: three thousand years
 
 HELP = """Payments of invented customers, as a bank would see them: purchases, transfers, withdrawals, salaries, refunds, chargebacks, declines, fraud.
 
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument("--speed-up", type=_speed, default=1.0, metavar="N", help="seconds of event time in one second, or max (default: 1)")
     r.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that make events (default: 1)")
     r.add_argument("--resume", action="store_true", help="go on with the stream that is there, or begin one")
+    r.add_argument("--keep-options", action="store_true", help="options of the stream are for a new one: one that is there goes on with its own")
     r.add_argument("--state", metavar="FILE", help="shortens a resume; may be lost (default: beside the output)")
     r.add_argument("--metrics-port", type=int, metavar="PORT", help="Prometheus metrics on http://127.0.0.1:PORT/metrics")
     r.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -92,15 +94,21 @@ def _workers(text: str) -> int:
 
 def stream_of(args: argparse.Namespace, kept: Stream | None) -> Stream:
     """The stream that was asked for: what is kept, or the defaults, with the options that were given."""
+    if kept and args.keep_options:
+        return kept
     stream = kept or Stream()
     given = {n: getattr(args, n) for n in ("seed", "rate", "flat", "accounts", "late", "duplicates", "malformed", "fraud") if getattr(args, n) is not None}
     if args.start is not None and not (kept and args.start == "now"):  # a stream that began then goes on
         given["start"] = moment(args.start)
+    if args.epoch is not None and not 0.001 <= args.epoch <= 240:
+        raise SimulatorError("use", f"--epoch {args.epoch:g}", "an epoch lasts from 0.001 to 240 seconds")
     epoch = stream.epoch_ms if args.epoch is None else round(args.epoch * 1000)
     if args.duration is not None:
         if not args.duration > 0:
             raise SimulatorError("use", f"--duration {args.duration:g}", "it must be above 0", "Leave it out for a stream without end")
-        given["duration"] = max(1, -(-round(args.duration * 1000) // epoch)) if epoch > 0 else 1
+        if args.duration > _LONGEST:
+            raise SimulatorError("use", f"--duration {args.duration:g}", f"it is more than {_LONGEST:,} seconds", "Leave it out for a stream without end")
+        given["duration"] = max(1, -(-round(args.duration * 1000) // epoch))
     return replace(stream, epoch_ms=epoch, **given)
 
 
@@ -162,13 +170,12 @@ def main(argv: list[str] | None = None) -> int:
             for one in tell:
                 one(told)
 
-        done = run(stream, output, Pace(args.speed_up), args.workers, stop, everybody, state_of(args))
+        done = run(stream, output, Pace(args.speed_up), args.workers, stop, everybody, state_of(args), progress.counting)
         progress.end(done)
     except SimulatorError as error:
         print(error, file=sys.stderr)
         return 2 if error.verb == "use" else 1
     except BrokenPipeError:  # as `| head`: the reader has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     finally:
         for number, handler in before.items():

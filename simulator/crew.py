@@ -1,7 +1,7 @@
 """Who makes the epochs: this process, or several workers that take them in turn. Both give the same batches in the same order."""
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -21,9 +21,12 @@ class Plan:
     end: int | None
 
 
-def batches(plan: Plan, chain: Chain, encoder: Encoder, workers: int) -> Generator[Batch, None, None]:
-    """The batches from `first` on. Closing the iterator ends the workers."""
-    return _alone(plan, chain, encoder) if workers == 1 else _crew(plan, chain, encoder, workers)
+Counted = Callable[[int], bool]  # is told of each epoch that is only counted, and says whether to go on
+
+
+def batches(plan: Plan, chain: Chain, encoder: Encoder, workers: int, counted: Counted = lambda epoch: True) -> Generator[Batch, None, None]:
+    """The batches from `first` on; none when `counted` says to end before. Closing the iterator ends the workers."""
+    return _alone(plan, chain, encoder, counted) if workers == 1 else _crew(plan, chain, encoder, workers, counted)
 
 
 def _epochs(plan: Plan, begin: int, step: int) -> Iterator[int]:
@@ -33,15 +36,17 @@ def _epochs(plan: Plan, begin: int, step: int) -> Iterator[int]:
         epoch += step
 
 
-def _alone(plan: Plan, chain: Chain, encoder: Encoder) -> Generator[Batch, None, None]:
+def _alone(plan: Plan, chain: Chain, encoder: Encoder, counted: Counted) -> Generator[Batch, None, None]:
     for epoch in _epochs(plan, chain.next, 1):
         made, counts = make(plan.stream, epoch)
         due = chain.advance(counts)
         if epoch >= plan.first:
             yield encoder(plan.stream, epoch, finish(plan.stream, epoch, made, counts, due))
+        elif not counted(epoch):
+            return
 
 
-def _crew(plan: Plan, chain: Chain, encoder: Encoder, workers: int) -> Generator[Batch, None, None]:
+def _crew(plan: Plan, chain: Chain, encoder: Encoder, workers: int, counted: Counted) -> Generator[Batch, None, None]:
     context = get_context("spawn")  # Arrow and numpy have threads, which a fork would lose
     begin, ends, processes = chain.next, [], []
     try:
@@ -59,6 +64,8 @@ def _crew(plan: Plan, chain: Chain, encoder: Encoder, workers: int) -> Generator
             assert isinstance(counts, Counts)
             due = chain.advance(counts)
             if epoch < plan.first:
+                if not counted(epoch):
+                    return
                 continue
             end.send(due)
             waiting.append(epoch)

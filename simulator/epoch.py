@@ -127,6 +127,10 @@ class Chain:
         """What is still to be sent, with the epoch in which it will be."""
         return [(epoch, some) for epoch, parts in self._later.items() for some in parts]
 
+    def copy(self) -> "Chain":
+        """The chain as it stands now."""
+        return Chain(self._stream, self.next, self.had.copy(), self.later)
+
     def advance(self, counts: Counts) -> Due:
         """Take an epoch in, and say what it needs to be finished."""
         assert counts.epoch == self.next, f"epoch {counts.epoch} instead of {self.next}"

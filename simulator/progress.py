@@ -28,6 +28,13 @@ class Progress:
             self._show(self._line(told, (self.records - self._before) / (now - self._shown)))
             self._shown, self._before = now, self.records
 
+    def counting(self, epochs: int, of: int) -> None:
+        """Take how many of the epochs that were sent by an earlier run are counted again."""
+        now = time.monotonic()
+        if now - self._shown >= min(self._every, 2.0) and not self._quiet:
+            self._show(f"counting again what was sent: epoch {epochs:,} of {of:,}")
+            self._shown = now
+
     def end(self, done: bool) -> None:
         """Say what was sent in all."""
         if self._quiet:

@@ -1,6 +1,7 @@
 """The state of the chain in a file, so that a resume need not count from the first epoch. It is a shortcut, never the truth: it may be lost."""
 
 import os
+import time
 import zipfile
 from dataclasses import fields
 from itertools import pairwise
@@ -13,6 +14,27 @@ from simulator.epoch import Chain
 from simulator.errors import SimulatorError
 from simulator.events import Events
 from simulator.stream import Stream
+
+SAVE_EVERY = 30.0  # seconds
+
+
+class Shortcut:
+    """Keeps the chain in a file now and then, but never one of epochs that are not sent yet: who goes on before them could not use it."""
+
+    def __init__(self, path: Path | None, stream: Stream, chain: Chain) -> None:
+        self._path, self._stream, self._chain = path, stream, chain
+        self._saved = time.monotonic()
+        self._waiting: Chain | None = None
+
+    def sent(self, epochs: int, now: bool = False) -> None:
+        """Keep the chain if it is time, or at once, when the first `epochs` epochs are sent. Workers are ahead of that: then as it is, later."""
+        if self._path is None:
+            return
+        if self._waiting is None and (now or time.monotonic() - self._saved > SAVE_EVERY):
+            self._waiting = self._chain.copy()
+        if self._waiting and self._waiting.next <= epochs:
+            save(self._path, self._stream, self._waiting)
+            self._saved, self._waiting = time.monotonic(), None
 
 
 def save(path: Path, stream: Stream, chain: Chain) -> None:
@@ -42,5 +64,5 @@ def load(path: Path, stream: Stream, first: int) -> Chain:
             columns = {f.name: kept[f.name] for f in fields(Events)}
             parts = [Events(**{n: c[low:high] for n, c in columns.items()}) for low, high in pairwise(edges)]
             return Chain(stream, int(kept["next"]), kept["had"], list(zip([int(n) for n in kept["epochs"]], parts, strict=True)))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
         return Chain(stream)

@@ -80,4 +80,6 @@ def moment(text: str) -> int:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise SimulatorError("use", f"--start {text}", "it is no ISO 8601 time", "Write it as 2026-05-01T09:00:00, or now") from None
+    if not 1900 <= found.year < 3000:
+        raise SimulatorError("use", f"--start {text}", "it lies outside of the years 1900 to 2999")
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())

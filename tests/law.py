@@ -9,10 +9,16 @@ from include.lake.resource import Resource, ensure, plan
 from tests.fakes.base import Fake, Killed
 
 
-def holds(resource: Resource[Any, Any], start: Fake, restart: Callable[[Any], None] = lambda fake: None, force: Collection[str] = ()) -> bool:
+def holds(
+    resource: Resource[Any, Any],
+    start: Fake,
+    restart: Callable[[Any], None] = lambda fake: None,
+    force: Collection[str] = (),
+    meanwhile: Callable[[Any], None] = lambda fake: None,
+) -> bool:
     """From this start: refused and nothing written; or converged, and a second run writes nothing, and so after a kill at any call.
 
-    `restart` lets what is pending take hold. Returns whether the start was accepted, so that a test can see that it tried both.
+    `restart` lets what is pending take hold; `meanwhile` is what others do after a kill. Returns whether the start was accepted, so that a test can see that it tried both.
     """
     first = copy.deepcopy(start)
     try:
@@ -27,6 +33,7 @@ def holds(resource: Resource[Any, Any], start: Fake, restart: Callable[[Any], No
             killed.kill_at = (number, when)
             _dies(resource, killed, force)
             killed.kill_at = None
+            meanwhile(killed)
             ensure(resource, killed, force=force)
             _converged(resource, killed, restart)
     return True

@@ -4,5 +4,6 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   base: "./",
   esbuild: { jsx: "automatic", jsxImportSource: "preact" },
+  test: { css: true }, // a test reads the colours
   build: { outDir: process.env.HOMELAKE_UI_OUT ?? "../plugins/static", emptyOutDir: true, modulePreload: { polyfill: false }, target: "es2022", assetsInlineLimit: 0 },
 });

@@ -34,7 +34,7 @@ class Agent:
             try:
                 self._proxmox.call("post", f"nodes/{node}/qemu/{vmid}/agent/ping")
             except LakeError as error:
-                if error.retry or "not running" in error.cause:
+                if error.retry or "not running" in error.cause or "got timeout" in error.cause:  # slow, as while it boots
                     return False
                 raise
             return True

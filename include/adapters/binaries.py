@@ -4,21 +4,24 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
 
 from include.adapters.network import network_cause
 from include.adapters.oci import program_in
+from include.adapters.tools import go_env, go_for, go_version, skopeo_for
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.binary import Source
 
 CACHE = Path(os.environ.get("HOMELAKE_CACHE") or Path.home() / ".cache" / "homelake")
+_MARK = "sha256"  # beside a program that is kept: its digest
+_ELSEWHERE = "Name a folder of this account with room for it in HOMELAKE_CACHE"
+_IMAGE = "Let this account read it, or change minio.binary.image in lake.yaml"
 _GOARCH = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 
 
@@ -34,37 +37,52 @@ class Binaries:
             return _sha256(_file(source.file))
         if source.url:
             return source.sha256
-        mark = _place(source, machine) / "sha256"
-        return mark.read_text() if mark.exists() else None
+        with _told("read", f"the programs kept in {CACHE}", _ELSEWHERE):
+            return _marked(_place(source, machine))
+
+    def ready(self, source: Source) -> str:
+        """With what a source's program is made or fetched here. Raises LakeError when that is not on this machine."""
+        if source.file:
+            return f"the file {_file(source.file)}"
+        if source.url:
+            return "its address, at which nobody has looked"
+        if source.go:
+            return go_version(source.go)
+        archive = _archive(source)
+        if not archive:
+            return skopeo_for(str(source))
+        with _told("read", f"the image {source}", _IMAGE):
+            open(archive, "rb").close()
+        return f"the archive {archive}"
 
     def fetch(self, source: Source, machine: str) -> tuple[Path, str]:
         """The program and its SHA-256, built or fetched when that has not been done before."""
         if source.file:
             path = _file(source.file)
             return path, _sha256(path)
-        place = _place(source, machine)
-        with _alone(place):
-            mark, program = place / "sha256", place / "program"
-            if not mark.exists():
+        with _told("keep", f"a program in {CACHE}", _ELSEWHERE), _alone(place := _place(source, machine)):
+            program, sha256 = place / "program", _marked(place)
+            if not sha256 or not program.exists():
+                (place / _MARK).unlink(missing_ok=True)
                 make = self._build if source.go else self._download if source.url else self._extract
                 with tempfile.TemporaryDirectory(dir=place) as scratch:
                     made = make(source, machine, Path(scratch))
                     sha256 = _sha256(made)
-                    made.rename(program)
-                mark.write_text(sha256)
-            return program, mark.read_text()
+                    (fresh := Path(scratch) / _MARK).write_text(sha256)
+                    for kept, name in ((made, program), (fresh, place / _MARK)):
+                        _sync(kept)  # a full disk is told here, and a power cut leaves no name without its content
+                        kept.rename(name)
+            return program, sha256
 
     def _build(self, source: Source, machine: str, scratch: Path) -> Path:
-        go = shutil.which("go")
         module = source.go or ""
-        if not go:
-            raise LakeError("build", module, "there is no go on this machine", "Install Go 1.24 or newer, or declare minio.binary as a file, a URL or an image")
+        go = go_for(module)
         self._say(f"building {module} (once, 3 to 4 minutes on two cores)")
         path, _, version = module.partition("@")
         command = [go, "install", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", _flags(path, version), module]  # no debugger: a tenth less to compile
         # GOPATH/bin is used, not GOBIN: Go refuses GOBIN when it builds for another machine.
         environment = os.environ | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": _GOARCH.get(machine, machine)}
-        environment |= {"GOPATH": str(scratch / "go"), "GOMODCACHE": _go(go, "GOMODCACHE"), "GOFLAGS": "-modcacherw"}
+        environment |= {"GOPATH": str(scratch / "go"), "GOMODCACHE": go_env(go, "GOMODCACHE")[0], "GOFLAGS": "-modcacherw"}
         environment.pop("GOBIN", None)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=scratch)
         if done.returncode:
@@ -100,13 +118,9 @@ class Binaries:
 
     def _extract(self, source: Source, machine: str, scratch: Path) -> Path:
         image, arch = source.image or "", _GOARCH.get(machine, machine)
-        archive = Path(image.removeprefix("oci-archive:"))
-        if not image.startswith("oci-archive:"):
-            skopeo = shutil.which("skopeo")
-            if not skopeo:
-                raise LakeError(
-                    "fetch", f"the image {image}", "there is no skopeo on this machine", "apt-get install skopeo, or name a local archive: oci-archive:PATH"
-                )
+        archive = _archive(source)
+        if not archive:
+            skopeo = skopeo_for(image)
             archive = scratch / "image.tar"
             self._say(f"fetching the image {image} for linux/{arch}")
             done = subprocess.run([skopeo, "copy", "--override-os", "linux", "--override-arch", arch, f"docker://{image}", f"oci-archive:{archive}"],
@@ -127,23 +141,63 @@ def _flags(module: str, version: str) -> str:
     return flags
 
 
-def _go(go: str, name: str) -> str:
-    return subprocess.run([go, "env", name], capture_output=True, text=True, check=True).stdout.strip()
-
-
 def _file(name: str) -> Path:
-    path = Path(name).expanduser()
-    if not path.is_file():
+    with _told("read", f"the program {name}", "Let this account read it, or change minio.binary.file in lake.yaml"):
+        path = Path(name)
+        with suppress(RuntimeError):  # the home folder of nobody: there is no such file
+            path = path.expanduser()
+        there = path.is_file()
+        if there:
+            open(path, "rb").close()
+    if not there:
         raise LakeError("read", f"the program {name}", "there is no such file on this machine", "Put it there, or change minio.binary.file in lake.yaml")
     return path
 
 
+def _archive(source: Source) -> Path | None:
+    """The local archive that a source names, if it names one."""
+    image = source.image or ""
+    return Path(image.removeprefix("oci-archive:")) if image.startswith("oci-archive:") else None
+
+
+def said_of(source: Source, machine: str) -> str:
+    """What a program was made from, to be compared where there is no cache; empty where the source itself says what it gives."""
+    return f"{source} {machine} {_version(source)}".strip() if source.go or source.image else ""
+
+
+def _version(source: Source) -> str:
+    """A local archive may be replaced under its name; a module, a digest and a tag are taken at their word."""
+    content = _archive(source)
+    with _told("read", f"the image {source}", _IMAGE):
+        return str(content.stat().st_mtime_ns) if content and content.exists() else ""
+
+
 def _place(source: Source, machine: str) -> Path:
-    content = source.image.removeprefix("oci-archive:") if source.image and source.image.startswith("oci-archive:") else None
-    # A local archive may be replaced under its name; a module, a digest and a tag are taken at their word.
-    version = str(Path(content).stat().st_mtime_ns) if content and Path(content).exists() else ""
-    key = hashlib.sha256(f"{source} {source.sha256} {machine} {version}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{source} {source.sha256} {machine} {_version(source)}".encode()).hexdigest()[:12]
     return CACHE / f"program-{key}"
+
+
+def _marked(place: Path) -> str | None:
+    """The SHA-256 that is noted there. A note that is none, as a full disk or a power cut left it earlier, counts as absent."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        text = (place / _MARK).read_text(errors="replace")
+        return text if re.fullmatch("[0-9a-f]{64}", text) else None
+    return None
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _told(verb: str, what: str, remedy: str) -> Iterator[None]:
+    """What the file system refuses, as an error with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        cause = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        raise LakeError(verb, what, cause, remedy) from None
 
 
 @contextmanager

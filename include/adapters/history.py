@@ -1,6 +1,8 @@
 """A history server in the cluster for as long as somebody looks, and the way to it from here."""
 
+import ast
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -48,7 +50,8 @@ def history_server(kubernetes: Kubernetes, pod: Mapping[str, Any], port: int, sa
         try:
             say(f"pod {NAME} starts")
             _ready(kubernetes, namespace)
-            threading.Thread(target=_serve, args=(kubernetes, namespace, listener), daemon=True).start()
+            _way(kubernetes, namespace).close()  # where there is none, it is told now, and not by a page that stays empty
+            threading.Thread(target=_serve, args=(kubernetes, namespace, listener, _once(say)), daemon=True).start()
             yield listener.getsockname()[1]
         finally:
             kubernetes.call(f"pod {NAME}", kubernetes.core.delete_namespaced_pod, NAME, namespace, grace_period_seconds=2, absent=(404,))
@@ -85,27 +88,64 @@ def _last_lines(kubernetes: Kubernetes, namespace: str) -> str:
     return f"it does not serve after {START_SECONDS} s"
 
 
-def _serve(kubernetes: Kubernetes, namespace: str, listener: socket.socket) -> None:
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Say the same thing once only: a browser opens many connections."""
+    told = set[str]()
+
+    def once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            say(text)
+
+    return once
+
+
+def _serve(kubernetes: Kubernetes, namespace: str, listener: socket.socket, say: Callable[[str], None]) -> None:
     with contextlib.suppress(OSError):  # the block has ended
         while True:
             near, _ = listener.accept()
-            threading.Thread(target=_carry, args=(kubernetes, namespace, near), daemon=True).start()
+            threading.Thread(target=_carry, args=(kubernetes, namespace, near, say), daemon=True).start()
 
 
-def _carry(kubernetes: Kubernetes, namespace: str, near: socket.socket) -> None:
-    """One connection, both ways."""
-    from kubernetes.client import ApiException
-    from kubernetes.stream import portforward
-
-    with near, contextlib.suppress(OSError, ApiException):
-        forward = portforward(_apart(kubernetes).connect_get_namespaced_pod_portforward, NAME, namespace, ports=str(PORT))
-        far = forward.socket(PORT)
-        far.setblocking(True)
+def _carry(kubernetes: Kubernetes, namespace: str, near: socket.socket, say: Callable[[str], None]) -> None:
+    """One connection, both ways. One that does not come about is told."""
+    with near, contextlib.suppress(OSError):
+        try:
+            far = _way(kubernetes, namespace)
+        except LakeError as error:
+            say(str(error))
+            return
         back = threading.Thread(target=_pump, args=(far, near), daemon=True)
         back.start()
         _pump(near, far)
         back.join()
         far.close()
+
+
+def _way(kubernetes: Kubernetes, namespace: str) -> Any:
+    """A connection to the pod's port, through the API server. Raises LakeError with what that says."""
+    from kubernetes.client import ApiException
+    from kubernetes.stream import portforward
+
+    try:
+        forward = portforward(_apart(kubernetes).connect_get_namespaced_pod_portforward, NAME, namespace, ports=str(PORT))
+    except ApiException as error:
+        cause = _said(str(error.reason))
+        if "status 403" in str(error.reason):
+            raise LakeError("lead a port to", "the history server", f"forbidden ({cause})",
+                            f"Give the account of the kube config the verbs get and create on pods/portforward in {namespace}") from None  # fmt: skip
+        raise LakeError("lead a port to", "the history server", cause, f"kubectl -n {namespace} port-forward {NAME} {PORT} tries the same") from None
+    far = forward.socket(PORT)
+    far.setblocking(True)
+    return far
+
+
+def _said(reason: str) -> str:
+    """What the API server says of a handshake that it refused, from the whole of the answer: status, headers, and the bytes of its own object."""
+    status, *rest = reason.split(" -+-+- ")
+    with contextlib.suppress(ValueError, SyntaxError, TypeError, LookupError):
+        return str(json.loads(ast.literal_eval(rest[-1]))["message"])
+    return status
 
 
 def _apart(kubernetes: Kubernetes) -> Any:

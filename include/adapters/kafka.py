@@ -53,6 +53,12 @@ class Kafka:
         least = min(len(p.replicas) for p in found.partitions)
         return TopicState(len(found.partitions), least, frozenset(Setting(s, config[s]) for s in settings if s in config))
 
+    def topic_id(self, name: str) -> str | None:
+        """Kafka's own id of the topic, as its Java client writes it: another once it is made again. None without the topic, and from a broker that gives none."""
+        found = self._described(name)
+        told = str(found.topic_id).replace("+", "-").replace("/", "_") if found is not None and found.topic_id else ""
+        return told if told.strip("A") else None
+
     def make_topic(self, name: str, state: TopicState) -> None:
         """Make it, with the broker's own replication when none is declared; one that is there already is left as it is."""
         new = NewTopic(name, num_partitions=state.partitions, replication_factor=state.replication or -1, config={s.name: s.value for s in state.config})

@@ -43,9 +43,10 @@ class Kubernetes(Removal):
                 config.load_incluster_config(client_configuration=where)
             else:
                 config.load_kube_config(c.option("kube_config_path") or None, client_configuration=where, context=c.option("cluster_context") or None)
-        except (config.ConfigException, OSError, yaml.YAMLError) as error:
+        except (config.ConfigException, OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
             # YAML's own message quotes the line, which may hold a token.
-            why = "it is not YAML" if isinstance(error, yaml.YAMLError) else str(error).rstrip(".")
+            known = isinstance(error, (config.ConfigException, OSError))
+            why = "it is not YAML" if isinstance(error, yaml.YAMLError) else str(error).rstrip(".") if known else "it is not in the form of one"
             raise Unreachable("Kubernetes", f"its kube config cannot be used ({why})", f"Check the connection {c.id!r}") from None
         where.retries = 0
         return ApiClient(where)

@@ -64,10 +64,12 @@ def operator_problems(kubernetes: Kubernetes, namespace: str) -> Iterator[str]:
     """What is wrong with the spark-operator's CRD and its webhook. Raises LakeError when the account may not look at them."""
     from kubernetes.client import AdmissionregistrationV1Api, ApiextensionsV1Api
 
+    repository = "spark-operator https://kubeflow.github.io/spark-operator"
     helm = "spark-operator spark-operator/spark-operator --namespace spark-operator --set webhook.enable=true"
     crd = kubernetes.call("CRD", ApiextensionsV1Api(kubernetes.api).read_custom_resource_definition, f"{PLURAL}.{GROUP}", absent=(404,))
     if crd is None:
-        yield f"the cluster does not know SparkApplications. Install the spark-operator from its chart: helm install {helm} --create-namespace --set 'spark.jobNamespaces={{{namespace}}}'"
+        yield (f"the cluster does not know SparkApplications. Install the spark-operator from its chart, once there is the namespace {namespace} (kubectl create namespace {namespace}): "
+               f"helm repo add {repository} && helm install {helm} --version 2.5.0 --create-namespace --set 'spark.jobNamespaces={{{namespace}}}'")  # fmt: skip
         return
     hooks = kubernetes.call("webhooks", AdmissionregistrationV1Api(kubernetes.api).list_mutating_webhook_configuration)
     mine = [w for h in (hooks.items if hooks else ()) for w in h.webhooks or () if "spark" in f"{h.metadata.name} {w.name}"]

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.kubernetes_removal import OURS
-from include.adapters.spark import STUCK
+from include.adapters.spark_guard import STUCK
 from include.lake.errors import LakeError, Unreachable
 
 WAIT_SECONDS = 300  # for the image to be pulled and the pod to end

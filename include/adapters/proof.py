@@ -25,7 +25,7 @@ def login(lake: Lake, parts: Clients) -> Callable[[], list[Check]]:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                return verify(TenantS3(parts.minio, pair), bucket, key)
+                return verify(TenantS3(parts.minio, pair), bucket, key, keeps=lake.keeps(bucket))
             except LakeError:
                 if time.monotonic() > deadline:
                     raise

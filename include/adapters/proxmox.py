@@ -1,16 +1,17 @@
 """The Proxmox VE API, through proxmoxer."""
 
+import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import proxmoxer
 import requests
 
 from include.adapters.network import network_cause
-from include.connections import Connection
+from include.connections import Connection, address, without_login
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.resources.vm_disk import FLAGS, SlotFacts, VmDiskState
 from include.lake.units import Size
@@ -31,12 +32,15 @@ class Proxmox:
     def api(self) -> Any:
         """proxmoxer's API object. `extra.ca` names the file of the CA that signed the node's certificate."""
         c = self._connection
-        url = urlsplit(c.host if "//" in c.host else f"https://{c.host}")
         user, _, token = c.login.partition("!")
-        if not url.hostname or not user or not token:
+        if not c.host or not user or not token:
             raise LakeError("reach", "Proxmox VE", f"the connection {c.id!r} has no host, or its login is not a token id such as homelake@pve!bootstrap",
                             "Set host to https://NODE:8006 and login to USER@REALM!TOKEN")  # fmt: skip
-        return proxmoxer.ProxmoxAPI(url.hostname, port=url.port or c.port or 8006, user=user, token_name=token, token_value=c.password.reveal(),
+        if not re.fullmatch(r"[!-~]*", f"{c.login}{c.password.reveal()}"):  # it goes into a header, whose own error would quote it
+            raise LakeError("log in to", "Proxmox VE", f"the token of the connection {c.id!r} holds a character that no token has, as a space, a line break or an umlaut",
+                            "Write its id and its secret as pveum printed them")  # fmt: skip
+        _, host, port = address(c, c.host, "https")
+        return proxmoxer.ProxmoxAPI(host, port=port or c.port or 8006, user=user, token_name=token, token_value=c.password.reveal(),
                                     verify_ssl=c.option("ca") or c.option("verify", "true").lower() != "false", timeout=TIMEOUT)  # fmt: skip
 
     def call(self, method: str, path: str, /, **params: Any) -> Any:
@@ -47,6 +51,8 @@ class Proxmox:
             raise _explained(error, f"{method.upper()} {path}") from None
         except proxmoxer.AuthenticationError as error:
             raise LakeError("log in to", "Proxmox VE", str(error)) from None
+        except ValueError:  # never its text: that of a header that cannot be sent quotes the token
+            raise self._unreachable("the connection's values cannot be put into a request") from None
         except (requests.RequestException, OSError) as error:
             raise self._unreachable(_network_cause(error)) from None
         except (LookupError, TypeError, AttributeError):  # proxmoxer takes any JSON for an answer of the API
@@ -56,7 +62,7 @@ class Proxmox:
         return answer
 
     def _unreachable(self, cause: str) -> Unreachable:
-        return Unreachable("Proxmox VE", cause, f"Check the connection {self._connection.id!r} ({self._connection.host})")
+        return Unreachable("Proxmox VE", cause, f"Check the connection {self._connection.id!r} ({without_login(self._connection.host)})")
 
     def other(self) -> Unreachable:
         """The error of an answer that Proxmox VE would not give."""
@@ -84,18 +90,26 @@ class Proxmox:
         return config
 
     def slot(self, node: str, vmid: int, slot: str) -> SlotFacts | None:
-        """The disk in a slot; None when it is empty."""
-        text = self.config(node, vmid).get(slot)
+        """The disk in a slot; None when it is empty. Raises Refused when a disk waits to be put there or to be taken off, which the next start does."""
+        text, row = self.config(node, vmid).get(slot), self._row(node, vmid, slot)
         if text is None:
+            if "pending" in row:
+                raise _waits(vmid, slot, row["pending"])
             return None
         facts = parse_slot(text, vmid)
         if facts is None:
             raise Refused("use", f"slot {slot} of VM {vmid}", f"it holds {text.split(',')[0]}, which is not a disk of this VM",
                           "Declare another slot in lake.yaml: vm.disk.slot")  # fmt: skip
-        later = next((e.get("pending") for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot and "pending" in e), None)
-        waiting = parse_slot(later, vmid) if later else None
+        if row.get("delete"):
+            raise Refused("use", f"slot {slot} of VM {vmid}", f"its disk {facts.volume} is to be taken off, with all that is on it, as soon as the VM stops",
+                          f"Keep it: qm set {vmid} --revert {slot}; or let it go: stop the VM and start it")  # fmt: skip
+        waiting = parse_slot(row["pending"], vmid) if row.get("pending") else None
         flags = {f: getattr(waiting.state, f) for f in FLAGS} if waiting else {}
         return SlotFacts(facts.volume, facts.state, flags)
+
+    def _row(self, node: str, vmid: int, slot: str) -> dict[str, Any]:
+        """What is (`value`) and what waits (`pending`, `delete`) in a slot."""
+        return next((dict(e) for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot), {})
 
     def scsihw(self, node: str, vmid: int) -> str:
         """The VM's SCSI controller; Proxmox leaves the default out."""
@@ -107,7 +121,7 @@ class Proxmox:
 
     def set_flags(self, node: str, vmid: int, slot: str, flags: Mapping[str, bool]) -> None:
         """Change flags of the attached disk, and leave every other option of it as it is."""
-        pending: dict[str, Any] = next((e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending") if e["key"] == slot), {})
+        pending = self._row(node, vmid, slot)
         if "value" not in pending:
             raise LakeError("change", f"the disk in slot {slot} of VM {vmid}", "the slot is empty", "Run again")
         volume, *options = (pending.get("pending") or pending["value"]).split(",")
@@ -118,6 +132,8 @@ class Proxmox:
         config = self.config(node, vmid)
         if create and slot in config:
             raise Refused("add", f"a disk in slot {slot} of VM {vmid}", "the slot was taken in the meantime", "Run again")
+        if create and (waiting := self._row(node, vmid, slot).get("pending")):  # Proxmox would put that volume aside and allocate another
+            raise _waits(vmid, slot, waiting)
         options = [f"{f}={'on' if f == 'discard' and on else 'ignore' if f == 'discard' else int(on)}" for f, on in sorted(flags.items()) if on is not None]
         # The digest makes Proxmox refuse the change when someone else changed the VM after we looked.
         path = f"nodes/{node}/qemu/{vmid}/config"
@@ -126,18 +142,28 @@ class Proxmox:
     def grow(self, node: str, vmid: int, slot: str, size: Size) -> None:
         """Make the volume larger, online."""
         self.task(node, self.call("put", f"nodes/{node}/qemu/{vmid}/resize", disk=slot, size=f"{size // 2**30}G"))
-        if any(e["key"] == slot and "pending" in e for e in self.call("get", f"nodes/{node}/qemu/{vmid}/pending")):
+        if "pending" in self._row(node, vmid, slot):
             self.set_flags(node, vmid, slot, {})  # what waits holds the old size, which the next start would put back
 
     def remove_disk(self, node: str, vmid: int, slot: str) -> None:
-        """Detach the disk and delete its volume. A disk that the VM does not let go, or that a snapshot holds, is an error."""
-        path = f"nodes/{node}/qemu/{vmid}"
+        """Detach the disk and delete its volume. A disk that the VM does not let go, or that a snapshot holds, is an error, and stays."""
+        if slot not in self.config(node, vmid):
+            return
+        try:
+            self.call("put", f"nodes/{node}/qemu/{vmid}/unlink", idlist=slot, force=1)
+        except LakeError:
+            with suppress(LakeError):
+                self._keep(node, vmid, slot)
+            raise
         if slot in self.config(node, vmid):
-            self.call("put", f"{path}/unlink", idlist=slot, force=1)
-        if slot in self.config(node, vmid):
-            raise LakeError(
-                "remove", f"the disk in slot {slot} of VM {vmid}", "the VM has not let it go", "Look at the VM's tasks in Proxmox VE, and run again"
-            )
+            self._keep(node, vmid, slot)
+            raise LakeError("remove", f"the disk in slot {slot} of VM {vmid}", "the VM does not let it go while it runs, so it stays",
+                            f"Allow it: {hotplug(vmid)}; look at the VM's tasks in Proxmox VE, and run again")  # fmt: skip
+
+    def _keep(self, node: str, vmid: int, slot: str) -> None:
+        """Take back a deletion that Proxmox could not carry out: it would wait, and take the disk at the VM's next stop, whatever it holds by then."""
+        if self._row(node, vmid, slot).get("delete"):
+            self.call("put", f"nodes/{node}/qemu/{vmid}/config", revert=slot)
 
     def take_snapshot(self, node: str, vmid: int, name: str, description: str) -> None:
         """Take a snapshot of all of the VM's disks, as of one moment, without its memory."""
@@ -173,6 +199,16 @@ def parse_slot(text: str, vmid: int) -> SlotFacts | None:
     number, unit = (size[:-1], _UNITS[size[-1]]) if size[-1:] in _UNITS else (size, 1)
     on = {k: options.get(k, default) in ("1", "on") for k, default in (("ssd", "0"), ("discard", "ignore"), ("backup", "1"), ("iothread", "0"))}
     return SlotFacts(volume, VmDiskState(storage, Size(int(float(number) * unit)), **on), {})
+
+
+def hotplug(vmid: int) -> str:
+    """The command that lets a VM take on, and let go, cards and disks while it runs."""
+    return f"qm set {vmid} --hotplug network,disk,usb"
+
+
+def _waits(vmid: int, slot: str, text: str) -> Refused:
+    return Refused("use", f"slot {slot} of VM {vmid}", f"the disk {text.split(',')[0]} waits there until the VM is stopped and started",
+                   f"Stop the VM and start it, and run again. So that it takes on a disk while it runs: {hotplug(vmid)}")  # fmt: skip
 
 
 def _explained(error: proxmoxer.ResourceException, call: str) -> LakeError:

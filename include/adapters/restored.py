@@ -62,6 +62,6 @@ def may_restore(lake: Lake, parts: Clients, vmid: int, archived: Mapping[str, st
 def prove(parts: Clients, restored: Mapping[str, Any], say: Say, share: float = 1.0) -> equal.Report:
     """Prove that a restored MinIO holds what the lake held when its backup began."""
     client = parts.backups
-    report = equal.prove(client.store(), client.store(str(restored["address"])), int(restored["made"]), say, share)
+    report = equal.prove(client.store(), client.copy(int(restored["vmid"]), str(restored["address"])), int(restored["made"]), say, share)
     say(f"{restored['backup']} at {restored['address']}: {report}")
     return report

@@ -40,8 +40,8 @@ class Simulation:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         words = [*self._command, "--kafka", str(kafka["bootstrap.servers"]), "--topic", topic, "--partitions", str(partitions),
                  "--start", "now", "--resume", "--state", str(self.folder / "state"), "--quiet"]  # fmt: skip
-        if rate is not None or not (self.folder / "state").exists():
-            words += ["--rate", f"{RATE if rate is None else rate:g}"]
+        # Whether a stream is there to go on with only Kafka knows: the simulator asks it.
+        words += ["--rate", f"{RATE:g}", "--keep-options"] if rate is None else ["--rate", f"{rate}"]
         if login := {n: v for n, v in kafka.items() if n != "bootstrap.servers"}:
             words += ["--kafka-config", str(self._properties(login))]
         with self.log.open("ab") as log:

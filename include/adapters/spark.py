@@ -1,20 +1,18 @@
 """SparkApplications in a cluster: submit, watch, follow the driver's log, gather evidence, remove."""
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from include.adapters.kubernetes import Kubernetes
-from include.lake.errors import LakeError
-from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Phase, Standing, named, short_error, standing
+from include.adapters.spark_guard import LOST_SECONDS, Guard, Lasting
+from include.adapters.spark_log import DriverLog
+from include.lake.errors import LakeError, Unreachable
+from include.lake.spark import APP_LABEL, GROUP, PLURAL, VERSION, Phase, Standing, end_of, named, standing
 
-WATCH_SECONDS = 240  # of one watch; the next goes on from there
-START_SECONDS = 600  # from submission to a running driver
-LOOK_SECONDS, ROOM_SECONDS = 3, 15  # between two looks at its pods: until the driver runs, and for executors without room after that
-LOST_SECONDS = 60  # how long the operator may not know before the job counts as failed
-STUCK = ("ErrImagePull", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+WATCH_SECONDS = 240  # of one watch while the driver runs; the next goes on from there
+AWAY_SECONDS, AGAIN_SECONDS = 300, 2  # how long an API server that is away is waited for, and how long between two looks for it
+GONE_SECONDS = 60  # until nothing is left of one that was removed
 
 
 class SparkApplications:
@@ -52,25 +50,63 @@ class SparkApplications:
         return sorted(str(a["metadata"]["name"]) for a in found.get("items", ()) if not standing(a).over)
 
     def watch(self, name: str) -> Iterator[Standing]:
-        """Each change of its standing, as the API server tells it. Ends when it is gone."""
+        """Each change of its standing, as the API server tells it. Ends when it is gone.
+
+        An API server that is away is waited for. Raises LakeError when it is for longer than AWAY_SECONDS.
+        """
         from kubernetes.watch import Watch
 
-        while (now := self.get(name)) is not None:
+        known = False
+        while (now := self._look(name, known=known)) is not None:
             yield now
+            known, seconds = True, WATCH_SECONDS if now.phase is Phase.RUNNING else 10
             stream = Watch().stream(self._k.custom.list_namespaced_custom_object, GROUP, VERSION, self.namespace, PLURAL,
-                                    field_selector=f"metadata.name={name}", timeout_seconds=WATCH_SECONDS if now.driver else 10, _request_timeout=(10, WATCH_SECONDS + 30))  # fmt: skip
-            with suppress(Exception):  # a broken stream is begun anew; what cannot be reached shows in get()
+                                    field_selector=f"metadata.name={name}", timeout_seconds=seconds, _request_timeout=(10, seconds + 30))  # fmt: skip
+            try:
                 for event in stream:
                     if event["type"] == "DELETED":
                         return
-                    yield standing(event["object"])
+                    yield (new := standing(event["object"]))
+                    if (now.phase, new.phase) == (Phase.RUNNING, Phase.LOST):
+                        break  # how long it lasts is to be seen, also when nothing changes
+            except Exception:  # a broken stream is begun anew, whatever broke it; what cannot be reached shows in the look
+                time.sleep(AGAIN_SECONDS)
+
+    def _look(self, name: str, *, known: bool) -> Standing | None:
+        """How it stands, once the API server says so. `known`: it did before, and what it refuses now is an API server that starts."""
+        end, told = time.monotonic() + AWAY_SECONDS, False
+        while True:
+            try:
+                return self.get(name)
+            except LakeError as error:
+                if not (known or error.retry) or time.monotonic() > end:
+                    raise
+                if not told:
+                    self._say(f"{name} is looked for again, for {AWAY_SECONDS} s: {error}")
+                told = True
+                time.sleep(AGAIN_SECONDS)
 
     def wait(self, name: str) -> Standing:
         """Wait for the end, with the driver's log on the way. Raises LakeError with the cause when it did not complete."""
-        began, lost_since = time.monotonic(), 0.0
+        guard = Guard(lambda: self.pods(name), lambda problem: self._wake(name, problem), self._say)
+        try:
+            last = self._follow(name, guard)
+        except Unreachable as error:
+            remedy = f"{error.remedy}. What there is of {name} may still be at work; another try of the task removes it first"
+            raise Unreachable(error.what, f"{error.cause}, for {AWAY_SECONDS} s", remedy) from None
+        finally:
+            guard.stop()
+        if guard.problem:
+            raise self.give_up(name, "start", guard.problem)
+        if last is None or last.phase is not Phase.DONE:
+            raise self.failure(name, last)
+        return last
+
+    def _follow(self, name: str, guard: Guard) -> Standing | None:
+        """Follow it to where it is over or given up, and tell the driver's log. Returns the last standing; None when it was removed."""
         log: DriverLog | None = None
-        guard = _Guard(self, name, began)
         last: Standing | None = None
+        lost = Lasting(LOST_SECONDS)
         for now in self.watch(name):
             if last is None or now.state != last.state:
                 self._say(f"{name}: {now.state or 'NEW'}")
@@ -78,30 +114,45 @@ class SparkApplications:
             if now.phase is Phase.RUNNING or (now.over and log is None and now.state != "SUBMISSION_FAILED"):
                 guard.runs()
                 log = log or DriverLog(self._k, self.namespace, now.driver, self._say)
-            if now.phase is Phase.LOST:
-                lost_since = lost_since or time.monotonic()
-                if time.monotonic() - lost_since > LOST_SECONDS:
-                    break
-            else:
-                lost_since = 0.0
-            if now.over or guard.problem:
+            if now.over or guard.problem or lost.too_long(now.phase is Phase.LOST):
                 break
-        guard.stop()
+        else:
+            last = None
         if log:
             log.finish()
-        if guard.problem:
-            raise LakeError("start", f"the Spark job {name}", guard.problem, "Mend that and run again; the SparkApplication is kept for a day")
-        if last is None or last.phase is not Phase.DONE:
-            raise self.failure(name, last)
         return last
 
     def failure(self, name: str, last: Standing | None) -> LakeError:
         """The cause of a failure, after the evidence has been said: events, executors, the operator's whole message."""
         if last is None:
             return LakeError("finish", f"the Spark job {name}", "its SparkApplication was removed while it ran", "Run it again")
-        self._say("\n".join(["evidence:", *self.evidence(name)]))
-        return LakeError("finish", f"the Spark job {name}", f"it ended as {last.state or 'NEW'}: {short_error(last.error)}",
+        if not last.over:
+            return self.give_up(name, "finish", end_of(last))
+        self._say_evidence(name)
+        return LakeError("finish", f"the Spark job {name}", end_of(last),
                          f"The driver's log is above. The SparkApplication is kept for a day: kubectl -n {self.namespace} describe sparkapplication {name}")  # fmt: skip
+
+    def went_on(self, name: str) -> bool:
+        """Whether one that somebody gave up runs by now, or is over or gone: until he was heard, room may have come."""
+        now = self._look(name, known=True)
+        return now is None or now.over or now.phase is Phase.RUNNING
+
+    def give_up(self, name: str, verb: str, cause: str) -> LakeError:
+        """The error of a job that counts as failed and is not over. It is removed: it might begin, or go on, beside the next one."""
+        self._say_evidence(name)
+        try:
+            self.delete(name)
+        except LakeError as error:
+            return LakeError(verb, f"the Spark job {name}", cause, f"It could not be removed ({error.cause}) and may yet run: kubectl -n {self.namespace} delete sparkapplication {name}")  # fmt: skip
+        return LakeError(verb, f"the Spark job {name}", cause, "Mend that and run again. The SparkApplication was removed; what was known of it is in the log")  # fmt: skip
+
+    def _say_evidence(self, name: str) -> None:
+        lines = ["evidence:"]
+        try:
+            lines.extend(self.evidence(name))
+        except LakeError as error:  # what the job ended with is told all the same
+            lines.append(str(error))
+        self._say("\n".join(lines))
 
     def evidence(self, name: str) -> Iterator[str]:
         """What the cluster knows of it: pods with their ends, and events."""
@@ -135,97 +186,23 @@ class SparkApplications:
         while time.monotonic() < end and self.pods(name):
             time.sleep(0.5)
 
+    def clear(self, name: str) -> bool:
+        """Remove one that may still be at work, and wait until nothing of it is left. False when there was none; one that is over is left alone.
 
-def stuck(pods: Iterable[Any]) -> str:
-    """Why one of the pods will not start, as a wrong image or a missing key; empty while all may."""
-    for pod in pods:
-        for s in pod.status.container_statuses or []:
-            if s.state.waiting and s.state.waiting.reason in STUCK:
-                return f"{pod.metadata.name}: {s.state.waiting.reason}: {s.state.waiting.message}"
-    return ""
+        Raises LakeError when something of it stays, as a pod on a node that does not answer.
+        """
+        now = self.get(name)
+        if now.over if now else not self.pods(name):
+            return False
+        self.delete(name, wait=0)
+        end = time.monotonic() + GONE_SECONDS
+        while left := [f"pod {p.metadata.name}" for p in self.pods(name)] or [f"sparkapplication {name}"] * (self.object(name) is not None):
+            if time.monotonic() > end:
+                raise LakeError("remove", f"the Spark job {name}", f"{', '.join(left)} is still there after {GONE_SECONDS} s",
+                                f"See what holds it: kubectl -n {self.namespace} describe {left[0]}; run again once it is gone")  # fmt: skip
+            time.sleep(0.5)
+        return True
 
-
-def without_room(pods: Iterable[Any], told: set[str], say: Callable[[str], None]) -> dict[str, str]:
-    """Those that no node has room for: the pod's name and the scheduler's reason. One that is not in `told` yet is told."""
-    conditions = ((pod.metadata.name, c) for pod in pods for c in pod.status.conditions or ())
-    waiting = {
-        pod: str(c.message).split(" preemption:")[0] for pod, c in conditions if (c.type, c.status, c.reason) == ("PodScheduled", "False", "Unschedulable")
-    }
-    for pod in waiting.keys() - told:
-        say(f"{pod} waits for room in the cluster: {waiting[pod]}")
-    told.update(waiting)
-    return waiting
-
-
-def for_want_of_room(waiting: Mapping[str, str]) -> str:
-    """What an error adds of them."""
-    return "".join(f"; {pod} waits for room: {why}" for pod, why in waiting.items())
-
-
-class _Guard:
-    """What no SparkApplication's state says, looked for every few seconds: until the driver runs, a pod that is stuck; then executors without room."""
-
-    def __init__(self, applications: SparkApplications, name: str, began: float) -> None:
-        self.problem = ""
-        self._applications, self._name, self._began = applications, name, began
-        self._over, self._driver_runs = threading.Event(), False
-        self._told = set[str]()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._over.wait(ROOM_SECONDS if self._driver_runs else LOOK_SECONDS):
-            with suppress(LakeError):
-                pods = self._applications.pods(self._name)
-                waiting = without_room(pods, self._told, self._applications._say)
-                if not self._driver_runs and (problem := stuck(pods) or self._late(waiting)) and not self._over.is_set():
-                    self.problem = problem
-                    # The watch wakes up by this change of the object itself.
-                    self._applications._custom("patch", self._name, {"metadata": {"annotations": {"homelake/stuck": problem[:200]}}}, absent=(404,))
-                    return
-
-    def _late(self, waiting: Mapping[str, str]) -> str:
-        if time.monotonic() - self._began <= START_SECONDS:
-            return ""
-        return f"no driver runs after {START_SECONDS} s{for_want_of_room(waiting)}"
-
-    def runs(self) -> None:
-        """The driver runs."""
-        self._driver_runs = True
-
-    def stop(self) -> None:
-        """It is over."""
-        self._over.set()
-
-
-class DriverLog:
-    """The driver's log, line by line as it comes, each line once even when the stream breaks."""
-
-    def __init__(self, kubernetes: Kubernetes, namespace: str, pod: str, say: Callable[[str], None]) -> None:
-        self._k, self._namespace, self._pod, self._say, self._seen = kubernetes, namespace, pod, say, 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        for _ in range(5):
-            with suppress(Exception):
-                stream = self._k.core.read_namespaced_pod_log(self._pod, self._namespace, follow=True, _preload_content=False, _request_timeout=(10, 3600))
-                for number, line in enumerate(_lines(stream.stream(4096, decode_content=False)), 1):
-                    if number > self._seen:
-                        self._say(f"[driver] {line}")
-                        self._seen = number
-                return
-            time.sleep(1)
-
-    def finish(self, seconds: float = 30) -> None:
-        """Wait until the rest has come, for so long at most."""
-        self._thread.join(seconds)
-
-
-def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
-    rest = b""
-    for block in blocks:
-        *lines, rest = (rest + block).split(b"\n")
-        yield from (line.decode(errors="replace") for line in lines)
-    if rest:
-        yield rest.decode(errors="replace")
+    def _wake(self, name: str, problem: str) -> None:
+        """Change the object itself, so that its watch wakes up."""
+        self._custom("patch", name, {"metadata": {"annotations": {"homelake/stuck": problem[:200]}}}, absent=(404,))

@@ -102,10 +102,14 @@ class Streams:
 
     def submit_stream(self, body: Mapping[str, Any], files: Mapping[str, str]) -> None:
         """Submit it. Raises LakeError while a micro batch writes to the same checkpoint."""
-        applications = self.applications(body["metadata"]["namespace"])
-        if batches := applications.at_work(f"{STREAM}={ONCE}"):
+        namespace = body["metadata"]["namespace"]
+        if batches := self.batches(namespace):
             raise LakeError("start", "stream/payments", f"{', '.join(batches)} writes to the same checkpoint", "Wait until it has ended; the next run goes on")
-        applications.submit(body, NAME, files)
+        self.applications(namespace).submit(body, NAME, files)
+
+    def batches(self, namespace: str) -> list[str]:
+        """The names of the micro batches that are not over."""
+        return self.applications(namespace).at_work(f"{STREAM}={ONCE}")
 
     def at_work(self, namespace: str) -> str:
         """The state of the stream in the operator's words while it is there and not over; else empty."""

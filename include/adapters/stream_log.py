@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from include.adapters.network import network_cause
-from include.connections import Connection
+from include.connections import Connection, address, without_login
 from include.lake.errors import LakeError, Unreachable
 from include.lake.stream_log import QueryLog
 
@@ -32,6 +32,8 @@ class StreamLog:
         c = self._connection
         config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, connect_timeout=10, read_timeout=30, max_pool_connections=THREADS)
         verify = c.option("verify")
+        if endpoint := c.option("endpoint_url"):
+            address(c, endpoint)  # boto3's own error would be a traceback
         return boto3.client("s3", endpoint_url=c.option("endpoint_url") or None, region_name=c.option("region_name") or None, verify=verify or None,
                             aws_access_key_id=c.login, aws_secret_access_key=c.password.reveal(), config=config)  # fmt: skip
 
@@ -78,4 +80,4 @@ class StreamLog:
             raise LakeError("read", f"s3://{self.bucket}/{self.prefix}_log", f"MinIO answers {told.get('Code')}: {told.get('Message')}",
                             f"Check the connection {self._connection.id!r}, and ./lake plan") from None  # fmt: skip
         except (BotoCoreError, OSError) as error:
-            raise Unreachable(f"MinIO at {self._connection.option('endpoint_url')}", network_cause(error), f"Check the connection {self._connection.id!r}") from None  # fmt: skip
+            raise Unreachable(f"MinIO at {without_login(self._connection.option('endpoint_url'))}", network_cause(error), f"Check the connection {self._connection.id!r}") from None  # fmt: skip

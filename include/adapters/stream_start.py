@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from include.adapters.spark import LOOK_SECONDS, START_SECONDS, DriverLog, SparkApplications, for_want_of_room, stuck, without_room
+from include.adapters.spark import SparkApplications
+from include.adapters.spark_guard import LOOK_SECONDS, START_SECONDS, for_want_of_room, stuck, without_room
+from include.adapters.spark_log import DriverLog
 from include.adapters.stream import Streams
 from include.lake.errors import LakeError
 from include.lake.spark import Phase, Standing, short_error

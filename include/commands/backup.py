@@ -9,6 +9,7 @@ from include.adapters.clients import Clients
 from include.adapters.restored import prove
 from include.adapters.restored import restore as restore_vm
 from include.lake.backup import Backup, Keeping
+from include.lake.errors import LakeError
 from include.lake.lake import load_lake
 from include.settings import command_line_connections
 
@@ -37,10 +38,12 @@ def _line(backup: Backup) -> str:
 
 def restore(args: argparse.Namespace) -> int:
     """Restore a backup to a new VM at another address; the original is only read. Run again, it goes on where it was stopped."""
+    if args.sample is not None and not args.verify:
+        raise LakeError("restore", "a backup", "--sample says how much --verify compares, and --verify is not given", "Add --verify, or leave --sample out")
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     try:
         done = restore_vm(lake, clients, args.vmid, args.address, args.backup, _say).as_dict()
-        report = prove(clients, done, _say, args.sample) if args.verify else None
+        report = prove(clients, done, _say, 1.0 if args.sample is None else args.sample) if args.verify else None
     finally:
         clients.close()
     if args.json:

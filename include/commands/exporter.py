@@ -25,7 +25,7 @@ def exporter(args: argparse.Namespace) -> int:
     """
     host, port = address(args.listen)
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
-    looking = collector(lake, clients.connections, everywhere=args.all_namespaces)
+    looking = collector(lake, clients.connections, everywhere=args.all_namespaces, keeps=True)
     try:
         try:
             server = serving(host, port, handler(looking))

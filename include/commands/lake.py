@@ -7,27 +7,29 @@ import time
 from typing import Any
 
 from include.adapters.clients import Clients
-from include.connections import Connection
+from include.connections import Connection, from_environment, without_login
 from include.lake.contradictions import contradictions
 from include.lake.errors import LakeError
-from include.lake.lake import load_lake
+from include.lake.lake import Lake, load_lake
 from include.lake.resource import Outcome, Resource, ensure
 from include.lake.spec import LakeSpec
 from include.lake.survey import Finding, Status, survey
 from include.render import MARKS, lines_of, plan_lines, summary
-from include.settings import command_line_connections, connections, site_facts
+from include.settings import airflow_environment, command_line_connections, connections, site_facts
 
 
 def plan(args: argparse.Namespace) -> int:
     """Show what it would take to make the lake as declared. Reads only. Exits 0 (nothing to do), 2 (changes), 1 (error)."""
-    findings = _look(args)
+    lake, findings, lacking = _look(args)
     if args.json:
         print(json.dumps([f.as_dict() for f in findings], indent=2, ensure_ascii=False))
     else:
         for finding in findings:
             print(*lines_of(finding), sep="\n", end="\n" if finding.status is not Status.OK else "")
         print(summary(findings))
-    warn(load_lake(args.file).spec)
+    warn(lake.spec)
+    if lacking:
+        print(lacking, file=sys.stderr)
     return _code(findings)
 
 
@@ -39,7 +41,7 @@ def warn(spec: LakeSpec) -> None:
 
 def status(args: argparse.Namespace) -> int:
     """Say in one line for each resource how it stands. Exits as plan does."""
-    findings = _look(args)
+    _, findings, _ = _look(args)
     if args.json:
         print(json.dumps({f.resource_id: str(f.status) for f in findings}, indent=2))
     else:
@@ -55,7 +57,7 @@ def apply(args: argparse.Namespace) -> int:
     try:
         findings = survey(chosen, clients)
         warn(lake.spec)
-        _approve(findings, args)
+        _approve(findings, args, _lacking(lake, findings, clients))
         # Nothing to change: nobody is locked out, and nothing is looked at twice.
         outcomes = _make(chosen, clients, args) if _code(findings) else [Outcome(f.plan, applied=False) for f in findings]
     finally:
@@ -82,11 +84,13 @@ def _make(chosen: tuple[Resource[Any, Any], ...], clients: Clients, args: argpar
     return outcomes
 
 
-def _approve(findings: list[Finding], args: argparse.Namespace) -> None:
+def _approve(findings: list[Finding], args: argparse.Namespace, lacking: LakeError | None) -> None:
     if not args.json:
         for finding in findings:
             print(*lines_of(finding), sep="\n", end="\n" if finding.status is not Status.OK else "")
         print(summary(findings), flush=True)
+    if lacking:
+        raise lacking  # before the disk is made, and not after
     if _code(findings) == 0 or args.yes:
         return
     if not sys.stdin.isatty():
@@ -98,7 +102,10 @@ def _approve(findings: list[Finding], args: argparse.Namespace) -> None:
 
 def print_connections(args: argparse.Namespace) -> int:
     """Print the connections of the site in use as AIRFLOW_CONN_… lines, secrets included (Astro's .env takes them)."""
-    for name, connection in connections(site_facts()).items():
+    facts = site_facts()
+    find = from_environment(airflow_environment(facts))  # what the environment gives wins here as well
+    for name in connections(facts):
+        connection = find(name)
         if args.names:
             print(f"{name:20} {connection.type:12} {_place(connection)}")
         else:
@@ -108,7 +115,8 @@ def print_connections(args: argparse.Namespace) -> int:
 
 
 def _place(connection: Connection) -> str:
-    return connection.host or next((place for key in ("endpoint_url", "kube_config_path", "bootstrap.servers") if (place := connection.option(key))), "")
+    keys = ("endpoint_url", "kube_config_path", "bootstrap.servers")
+    return without_login(connection.host or next((place for key in keys if (place := connection.option(key))), ""))
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -128,12 +136,25 @@ def doctor(args: argparse.Namespace) -> int:
     return 1 if any(f.problem for f in findings) else 0
 
 
-def _look(args: argparse.Namespace) -> list[Finding]:
+def _look(args: argparse.Namespace) -> tuple[Lake, list[Finding], LakeError | None]:
+    """The lake as its file declares it at this moment, which is read once, how it stands, and what is lacking here to make it so."""
     lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
     try:
-        return survey(_choose(lake.resources(), getattr(args, "only", [])), clients)
+        findings = survey(_choose(lake.resources(), getattr(args, "only", [])), clients)
+        return lake, findings, _lacking(lake, findings, clients)
     finally:
         clients.close()
+
+
+def _lacking(lake: Lake, findings: list[Finding], clients: Clients) -> LakeError | None:
+    """Why the program that the findings say is still to be made cannot be made on this machine."""
+    try:
+        for finding in findings:
+            if finding.plan and finding.resource_id == lake.minio_binary.id:
+                lake.minio_binary.makeable(finding.plan, clients.host)
+    except LakeError as error:
+        return error
+    return None
 
 
 def _choose(resources: tuple[Resource[Any, Any], ...], only: list[str]) -> tuple[Resource[Any, Any], ...]:

@@ -41,9 +41,12 @@ def rotate(args: argparse.Namespace) -> int:
 def _finish(lake: Lake, rotation: KeyRotation, clients: Clients, wait: int) -> Report:
     """Look until nothing uses the old key, for so many seconds. The writers' lock is held only to revoke it."""
     deadline, told = time.monotonic() + wait, 0.0
-    while (report := rotation.look(clients.keypair)).old and not report.clear and (rest := deadline - time.monotonic()) > 0:
+    while True:
+        report = rotation.look(clients.keypair)
         if renew(lake, clients, "./lake rotate keys", _say, report.due):
             continue
+        if not report.old or report.clear or (rest := deadline - time.monotonic()) <= 0:
+            break
         if time.monotonic() - told > TELL:
             told = time.monotonic()
             _say(f"waiting {rest:.0f} s at most: {_reason(report)}")

@@ -14,11 +14,11 @@ from include.adapters.clients import Clients
 from include.adapters.simulation import Simulation
 from include.adapters.stream_log import StreamLog
 from include.adapters.stream_run import bring, stream_of
-from include.declare import unmarked
+from include.declare import declare_stream
 from include.lake.errors import LakeError
 from include.lake.lake import Lake, load_lake
 from include.lake.resource import ensure, plan
-from include.lake.spec import LAKE_FILE, read_spec
+from include.lake.spec import LAKE_FILE
 from include.lake.stream import NAME
 from include.lake.stream_log import LOGS, TABLES, QueryLog, behind
 from include.settings import ROOT, command_line_connections
@@ -52,23 +52,11 @@ def stream(args: argparse.Namespace) -> int:
 
 
 def declare(args: argparse.Namespace) -> int:
-    """Take the marks away from the declaration. Whatever has no mark stays byte for byte."""
+    """Take the marks away from the declaration. Whatever has no mark stays byte for byte, and a link stays one."""
     path = args.file or Path(os.environ.get("HOMELAKE_FILE") or LAKE_FILE)
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    whole, there = unmarked(text), read_spec(path).payments is not None
-    if not there and whole.splitlines() == text.splitlines():
-        raise LakeError("declare", "the stream", f"{path} has no lines marked with #|", "Declare kafka and payments yourself: docs/reference/lake-yaml.md")
-    if not there:
-        beside = path.with_suffix(".new")
-        beside.write_text(whole, encoding="utf-8")
-        beside.chmod(path.stat().st_mode & 0o777)
-        try:
-            read_spec(beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    print(json.dumps({"file": str(path), "changed": not there}) if args.json else
-          f"{path} declares the stream{' already' if there else ' now. ./lake plan shows what that changes, ./lake apply makes it'}.")  # fmt: skip
+    changed = declare_stream(path)
+    print(json.dumps({"file": str(path), "changed": changed}) if args.json else
+          f"{path} declares the stream{' now. ./lake plan shows what that changes, ./lake apply makes it' if changed else ' already'}.")  # fmt: skip
     return 0
 
 

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from include.adapters.clients import Clients
 from include.lake.errors import LakeError
@@ -29,7 +31,7 @@ def usage(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(figures.as_dict(), indent=2, ensure_ascii=False))
     else:
-        print(*lines(figures, spec.minio.scanner.cycle), *verdicts(figures), sep="\n")
+        print(*lines(figures, spec.minio.scanner.round), *verdicts(figures), sep="\n")
     return exit_code(figures)
 
 
@@ -40,9 +42,12 @@ def exit_code(figures: Report) -> int:
 
 def _history() -> History:
     """What lake_governance keeps in Airflow. It is asked by Airflow's own command: importing Airflow here would cost every command seconds."""
-    done = subprocess.run([sys.executable, "-m", "airflow", "variables", "get", HISTORY], cwd=ROOT, capture_output=True, text=True, check=False,
-                          env=airflow_environment({}, os.environ))  # fmt: skip
-    if done.returncode:
+    environment = airflow_environment({}, os.environ)
+    done = None
+    if _has_database(environment):  # else Airflow would make one, and this command only reads
+        done = subprocess.run([sys.executable, "-m", "airflow", "variables", "get", HISTORY], cwd=ROOT, capture_output=True, text=True, check=False,
+                              env=environment)  # fmt: skip
+    if done is None or done.returncode:
         raise LakeError(
             "read", f"Airflow's variable {HISTORY}", "Airflow has none here", "Let lake_governance run, with the same AIRFLOW_HOME; or leave --forecast out"
         )
@@ -50,3 +55,10 @@ def _history() -> History:
         return from_json(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
         raise LakeError("read", f"Airflow's variable {HISTORY}", str(error), "Remove it (Admin → Variables): lake_governance begins another") from None
+
+
+def _has_database(environment: Mapping[str, str]) -> bool:
+    """Whether Airflow has a database already, or has been told of one elsewhere."""
+    home = Path(environment["AIRFLOW_HOME"]).expanduser()
+    told = "AIRFLOW_CONFIG" in environment or any(k.startswith("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") for k in environment)
+    return told or any((home / name).exists() for name in ("airflow.db", "airflow.cfg"))

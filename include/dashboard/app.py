@@ -1,4 +1,4 @@
-"""The application behind the page: answers in JSON, the built page itself, and events. It reads, and changes nothing."""
+"""The application behind the page: answers in JSON, the built page itself, and events. No request changes anything."""
 
 import re
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.middleware import Middleware
@@ -95,6 +96,16 @@ def _applications(app: FastAPI, services: Services) -> None:
             raise HTTPException(403, f"You may not read the logs of {found.origin.dag_id}")
         return PlainTextResponse(services.collector.log(namespace, name, pod, lines))
 
+    @app.get("/api/applications/{namespace}/{name}/manifest")
+    def manifest(request: Request, namespace: str, name: str) -> Response:
+        found = services.application(namespace, name)
+        if found is None:
+            raise HTTPException(404, f"The cluster has no Spark application {namespace}/{name}")
+        if found.origin and not may_read(request, request.scope[USER], dag_id=found.origin.dag_id):
+            raise HTTPException(403, f"You may not read the DAG {found.origin.dag_id}, which submitted it")
+        # As plain text: a browser shows it, and does not store it as a file.
+        return PlainTextResponse(yaml.safe_dump(services.collector.manifest(namespace, name), sort_keys=False, allow_unicode=True, width=150))
+
 
 def _past(app: FastAPI, services: Services) -> None:
     @app.get("/api/past")
@@ -102,10 +113,10 @@ def _past(app: FastAPI, services: Services) -> None:
         return _json(services.past.list())
 
     @app.get("/api/past/{namespace}/{name}")
-    def one(namespace: str, name: str) -> Response:
-        found = services.past.read(namespace, name)
+    def one(namespace: str, name: str, stamp: str = "") -> Response:
+        found = services.past.read(namespace, name, stamp)
         if found is None:
-            raise HTTPException(404, f"The lake keeps nothing of {namespace}/{name}")
+            raise HTTPException(404, f"The lake keeps nothing of {namespace}/{name}{f' from {stamp}' if stamp else ''}")
         return _json(found)
 
 

@@ -33,6 +33,7 @@ class LakeView:
     buckets: tuple[dict[str, Any], ...] = ()
     keys: tuple[dict[str, Any], ...] = ()
     problems: tuple[str, ...] = field(default=())
+    console: str = ""  # the address of MinIO's console for a browser, with a slash at its end; empty: not known
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from include.dashboard.lake_view import LakeView, read
@@ -41,13 +42,15 @@ class Collector(Protocol):
 
     def log(self, namespace: str, name: str, pod: str, lines: int) -> str: ...  # noqa: D102
 
+    def manifest(self, namespace: str, name: str) -> Mapping[str, Any]: ...  # noqa: D102
+
 
 class Past(Protocol):
     """The finished jobs that the lake keeps."""
 
     def list(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
-    def read(self, namespace: str, name: str) -> dict[str, Any] | None: ...  # noqa: D102
+    def read(self, namespace: str, name: str, stamp: str = "") -> dict[str, Any] | None: ...  # noqa: D102
 
 
 class Kept:
@@ -124,14 +127,21 @@ def _started(collector: Collector) -> Collector:
 
 def of_airflow() -> Services:
     """What the page in Airflow shows: connections are Airflow's, the rest is declared in include/lake.yaml."""
-    return Services(_airflows_collector, _airflows_past, lambda: read(load_lake().spec.name))
+    return Services(_airflows_collector, _airflows_past, _airflows_lake)
+
+
+def _airflows_lake() -> LakeView:
+    from include.operators.links import console_address
+
+    spec = load_lake().spec
+    return replace(read(spec.name), console=console_address(spec.minio.console_port))
 
 
 def _airflows_collector() -> Collector:
     from include.adapters.metrics.of_lake import collector
     from include.operators.base import airflow_connection
 
-    return collector(load_lake(), airflow_connection)
+    return collector(load_lake(), airflow_connection, keeps=True)
 
 
 def _airflows_past() -> Past:

@@ -23,7 +23,7 @@ class Contradiction:
 def contradictions(spec: LakeSpec, growth: Mapping[str, float] | None = None) -> list[Contradiction]:
     """Every contradiction. `growth` is what was seen to come to a bucket, in bytes a day: with it the day is told, not the rate."""
     found = [Contradiction(f"buckets[{i}].{c.where}", c.happens, c.remedy) for i, b in enumerate(spec.buckets) for c in _of_bucket(spec, b, growth or {})]
-    return [*found, *_of_users(spec), *_of_volume(spec)]
+    return [*found, *_of_users(spec), *_of_volume(spec), *_of_scanner(spec)]
 
 
 def _of_bucket(spec: LakeSpec, bucket: Bucket, growth: Mapping[str, float]) -> Iterable[Contradiction]:
@@ -90,6 +90,13 @@ def _of_volume(spec: LakeSpec) -> Iterable[Contradiction]:
     if spec.backup.schedule and not spec.vm.disk.backup:
         yield Contradiction("backup.schedule", "the backups will hold the VM without its data disk, since vm.disk.backup is false: no object can be restored",
                             "Declare vm.disk.backup: true")  # fmt: skip
+
+
+def _of_scanner(spec: LakeSpec) -> Iterable[Contradiction]:
+    scanner = spec.minio.scanner
+    if "cycle" in scanner.model_fields_set and scanner.cycle != scanner.round:
+        yield Contradiction("minio.scanner.cycle", f"MinIO goes by the speed, and with {scanner.speed} a round begins every {scanner.round}, not every {scanner.cycle}",
+                            "Leave it out, and declare the speed that you mean")  # fmt: skip
 
 
 def _size(count: float) -> str:

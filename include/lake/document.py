@@ -28,24 +28,48 @@ _WRITE = {
 def read_document(path: Path, model: type[M]) -> M:
     """Read and check a file. Raises SpecError with every problem in it, and nothing else."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise SpecError(str(path), ("it is not UTF-8 text",)) from None
     except OSError as error:
         raise SpecError(str(path), (f"{error.strerror or error}",)) from None
+    return check_document(text, path, model)
+
+
+def check_document(text: str, path: Path, model: type[M]) -> M:
+    """Check what a file holds, or is to hold: as `read_document`."""
+    try:
+        content, problems = _parsed(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise SpecError(str(path), (f"{_line(mark)}{getattr(error, 'problem', None) or 'it is not YAML'}",)) from None
     if not isinstance(content, dict):
         raise SpecError(str(path), ("the file holds no keys; start from the example in docs/reference/lake-yaml.md",))
     try:
-        return model.model_validate(content)
+        found = model.model_validate(content)
     except ValidationError as error:
-        problems = error.errors()
-        # A list whose only item is wrong is also "too short": the item's own problem says it all.
-        inner = {e["loc"][: len(e["loc"]) - n] for e in problems for n in range(1, len(e["loc"]) + 1)}
-        told = [e for e in problems if not (e["type"] == "too_short" and e["loc"] in inner)]
-        raise SpecError(str(path), tuple(dict.fromkeys(text for e in told for text in _explain(e, model)))) from None
+        problems = [*problems, *_told(error, model)]
+    if problems:
+        raise SpecError(str(path), tuple(dict.fromkeys(problems)))
+    return found
+
+
+def _parsed(text: str) -> tuple[Any, list[str]]:
+    """What YAML makes of it, and the keys that are given twice."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data(), loader.twice
+    finally:
+        loader.dispose()
+
+
+def _told(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    problems = error.errors()
+    # A list whose only item is wrong is also "too short": the item's own problem says it all.
+    inner = {e["loc"][: len(e["loc"]) - n] for e in problems for n in range(1, len(e["loc"]) + 1)}
+    for problem in problems:
+        if not (problem["type"] == "too_short" and problem["loc"] in inner):
+            yield from _explain(problem, model)
 
 
 def several(problems: list[str]) -> PydanticCustomError:
@@ -54,13 +78,17 @@ def several(problems: list[str]) -> PydanticCustomError:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML in which a key given twice is an error, as whoever wrote it meant only one of the two."""
+    """YAML in which a key given twice is an error, as whoever wrote it meant only one of the two: `twice` has them all."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.twice: list[str] = []
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is given twice", key.start_mark)
+                self.twice.append(f"{_line(key.start_mark)}the key {key.value!r} is given twice. Leave one of them out.")
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 

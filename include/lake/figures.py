@@ -72,7 +72,7 @@ class Thresholds:
 
 def thresholds(spec: LakeSpec) -> Thresholds:
     """As they are declared."""
-    return Thresholds(spec.governance.warn_at, spec.governance.fail_at, timedelta(seconds=spec.minio.scanner.cycle))
+    return Thresholds(spec.governance.warn_at, spec.governance.fail_at, timedelta(seconds=spec.minio.scanner.round))
 
 
 @dataclass(frozen=True)

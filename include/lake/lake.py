@@ -28,6 +28,7 @@ from include.lake.spec import LAKE_FILE, LakeSpec, read_spec
 from include.lake.spec.store import Bucket as BucketSpec
 
 PROGRAM, ENVIRONMENT_FILE, SERVICE = "/usr/local/bin/minio", "/etc/default/minio", "minio"
+ROOT = SecretRef("minio_admin", "login:password")  # root's credentials
 AnyResource = Resource[Any, Any]
 
 
@@ -75,6 +76,10 @@ class Lake:
         """Below which prefix of a bucket the jobs' user may work; `""` when it is the whole bucket, or none of it."""
         user = next(u for u in self.spec.users if u.name == self.spec.kubernetes.secret.user)
         return min(user.scopes(bucket), key=len, default="")
+
+    def keeps(self, bucket: str) -> bool:
+        """Whether a bucket keeps all that is written to it, a probe included: it has a default retention."""
+        return any(b.name == bucket and b.retention for b in self.spec.buckets)
 
     def resources(self) -> tuple[AnyResource, ...]:
         """All of them, each after those it needs."""
@@ -154,4 +159,4 @@ def _service(spec: LakeSpec, *needs: str) -> Service:
     environment = minio_environment(minio.region, data, minio.port, minio.console_port,
                                     durable=minio.durable_writes, speed=minio.scanner.speed, cycle=minio.scanner.cycle)  # fmt: skip
     unit = minio_unit(spec.account, data, PROGRAM, ENVIRONMENT_FILE, minio.port)
-    return Service(SERVICE, spec.account, minio.port, SecretRef("minio_admin", "login:password"), needs, ServiceState(unit, environment, None))
+    return Service(SERVICE, spec.account, minio.port, ROOT, needs, ServiceState(unit, environment, None))

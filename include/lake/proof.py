@@ -66,8 +66,12 @@ class Check:
         return f"{'✓' if self.good else '✗'} {self.what}: {'allowed' if self.succeeded else 'refused'}"
 
 
-def prove(tenant: Tenant, bucket: str, elsewhere: str, key: str) -> Iterable[Check]:
-    """Try both directions on a probe object, and leave nothing behind."""
+def prove(tenant: Tenant, bucket: str, elsewhere: str, key: str, *, keeps: bool = False) -> Iterable[Check]:
+    """Try both directions on a probe object, and leave nothing behind.
+
+    A bucket that `keeps` (it has a default retention) would keep the probe as well: no object is written there, and none read or deleted. That the
+    user may write is then seen by an upload in parts that is begun and given up: nothing of it becomes an object.
+    """
     body = b"homelake probe"
 
     def check(what: str, allowed: bool, call: Callable[[], object]) -> Check:
@@ -86,12 +90,15 @@ def prove(tenant: Tenant, bucket: str, elsewhere: str, key: str) -> Iterable[Che
             raise LakeError("verify", f"{bucket}/{key}", "it reads back differently from what was written")
 
     try:
-        yield (wrote := check(f"write an object to {bucket}", True, lambda: tenant.put(bucket, key, body)))
-        if wrote.succeeded:
+        wrote = None if keeps else check(f"write an object to {bucket}", True, lambda: tenant.put(bucket, key, body))
+        if wrote:
+            yield wrote
+        if wrote and wrote.succeeded:
             yield check(f"read it from {bucket}", True, read)
         yield check(f"list {bucket}", True, lambda: tenant.list(bucket, key))
         yield check(f"upload in parts to {bucket}", True, lambda: tenant.multipart(bucket, f"{key}.parts"))
-        yield check(f"delete from {bucket}", True, lambda: tenant.delete(bucket, key))
+        if wrote:
+            yield check(f"delete from {bucket}", True, lambda: tenant.delete(bucket, key))
         yield check(f"change the versioning of {bucket}", False, lambda: tenant.set_versioning(bucket))
         yield check(f"write to the bucket {elsewhere}", False, lambda: tenant.put(elsewhere, key, body))
         yield check(f"list the bucket {elsewhere}", False, lambda: tenant.list(elsewhere, ""))
@@ -105,9 +112,9 @@ def prove(tenant: Tenant, bucket: str, elsewhere: str, key: str) -> Iterable[Che
             tenant.clear()
 
 
-def verify(tenant: Tenant, bucket: str, key: str) -> list[Check]:
+def verify(tenant: Tenant, bucket: str, key: str, *, keeps: bool = False) -> list[Check]:
     """Prove a user's rights both ways. Raises LakeError that names what was answered wrongly."""
-    checks = list(prove(tenant, bucket, "homelake-elsewhere", key))
+    checks = list(prove(tenant, bucket, "homelake-elsewhere", key, keeps=keeps))
     if wrong := [c for c in checks if not c.good]:
         raise LakeError("verify", "the rights of the lake's user", "; ".join(f"{c.what} was {'allowed' if c.succeeded else 'refused'}" for c in wrong),
                         "Run ./lake plan: its policy may have been changed")  # fmt: skip

@@ -15,14 +15,13 @@ from include.lake.resources.bucket import Bucket, refuse_locked
 from include.lake.resources.filesystem import Filesystem
 from include.lake.resources.keypair import KeyPair
 from include.lake.resources.policy import Policy
+from include.lake.resources.service import REMOVING as NOTE
 from include.lake.resources.service import ServiceState
 from include.lake.resources.service_account import ServiceAccount
 from include.lake.resources.topic import Topic
 from include.lake.resources.user import User
 from include.lake.resources.vm_disk import VmDisk
 from include.lake.survey import Clients, Finding, Status, find
-
-NOTE = "remove"  # in the VM while a removal is under way: what is in MinIO was looked through before that was taken away
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Removal:
     errors: tuple[Finding, ...] = ()
     store: Any = field(default=None, repr=False)  # the service as it was found; None: there is none
     noted: bool = False  # a run that was killed has left its note
+
+    @property
+    def wipes(self) -> bool:
+        """Whether all that is stored goes, so that every bucket is looked through for locked objects first."""
+        return self.scope.wipes and any(isinstance(r, (Filesystem, VmDisk)) for r in self.goes)
 
 
 def scope(lake: Lake, data: Collection[str]) -> Scope:
@@ -92,6 +96,12 @@ def look(lake: Lake, what: Scope, clients: Clients) -> Removal:
             stays[resource.id] = finding.error.cause if isinstance(finding.error, Refused) else str(finding.error)
         elif finding.plan:
             there.append(replace(resource, store=store is not None) if isinstance(resource, KeyPair) else resource)
+    if lake.filesystem.id in what.covered and disk.observed is not None:  # it goes with its disk, so it is asked as well whose it is
+        below = find(replace(lake.filesystem, desired=None), clients, ())
+        if below.status is Status.UNREACHABLE:
+            errors.append(below)
+        elif below.error is not None:
+            stays[below.resource_id] = below.error.cause
     for resource in lake.resources()[::-1]:  # dependants first
         if resource.id in stays and resource.id not in what.stays:
             for need in _held(lake, resource):
@@ -108,6 +118,8 @@ def _held(lake: Lake, resource: AnyResource) -> Iterator[str]:
     """What must stay when this one does."""
     if resource.id == lake.minio_service.id:
         yield from (r.id for r in lake.resources() if r.part in ("host", "proxmox") and r.id != resource.id)
+    elif isinstance(resource, Filesystem):
+        yield lake.vm_disk.id
     elif isinstance(resource, User):
         yield resource.policy
     elif isinstance(resource, (KeyPair, ServiceAccount)):
@@ -123,17 +135,16 @@ def refuse(lake: Lake, removal: Removal, clients: Clients) -> None:
     disk = lake.vm_disk
     if disk.id in ids and (held := clients("proxmox").holding(disk.node, disk.vmid, disk.slot)):
         raise Refused("delete", disk.id, f"the VM's snapshots {', '.join(held)} hold it", "Delete them in Proxmox VE (VM → Snapshots), and run again")
-    wipes = removal.scope.wipes and bool(ids & {lake.filesystem.id, disk.id})
     stored = [r for r in removal.goes if isinstance(r, Bucket)]
     if removal.store is None:
-        if wipes and not _looked_through(lake, clients):
+        if removal.wipes and not _looked_through(lake, clients):
             raise Refused("delete", "the data", "MinIO is not there any more, so whether they hold locked objects cannot be known",
                           "Run ./lake apply, which brings it back on the same data, and then remove once more with --data")  # fmt: skip
         return
-    if not removal.store.serving and (wipes or any(r.part == "minio" for r in removal.goes)):
+    if not removal.store.serving and (removal.wipes or any(r.part == "minio" for r in removal.goes)):
         raise LakeError("remove", f"the lake {lake.spec.name}", "MinIO does not serve, so what is in it cannot be seen or removed",
                         "Start it (./lake apply service/minio), and run again")  # fmt: skip
-    for name in clients("minio").bucket_names() if wipes else [b.name for b in stored]:
+    for name in clients("minio").bucket_names() if removal.wipes else [b.name for b in stored]:
         refuse_locked(name, clients("minio"))
 
 
@@ -145,15 +156,17 @@ def _looked_through(lake: Lake, clients: Clients) -> bool:
 
 
 def _mark(lake: Lake) -> str:
+    """What the note says once no locked object was found in any bucket of that filesystem."""
     return f"{lake.filesystem.id} {lake.mount.uuid}"
 
 
 def remove(lake: Lake, removal: Removal, clients: Clients) -> Iterator[str]:
     """Take it down, one after another; yields the id of each that is gone. Killed anywhere, the next run goes on."""
     host = clients("host")
-    if removal.store is not None:  # what an earlier run knew of the data is not known any more
-        host.write_note(NOTE, _mark(lake))
     for resource in removal.goes:
+        if resource.id == lake.minio_service.id and removal.store is not None:
+            # A removal that leaves the data has not looked through them: its note lets no later one delete them unseen.
+            host.write_note(NOTE, _mark(lake) if removal.wipes else "begun")
         ensure(resource, clients(resource.part), force={resource.id})
         yield resource.id
     host.remove_note(NOTE)

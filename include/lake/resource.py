@@ -167,7 +167,7 @@ def ensure(resource: Resource[S, C], client: C, *, check: bool = False, force: C
     todo, _ = plan(resource, client)
     if check or not todo:
         return Outcome(todo, applied=False)
-    dangers = [why for c in todo.changes if (why := resource.danger(c))]
+    dangers = dict.fromkeys(why for c in todo.changes if (why := resource.danger(c)))  # two fields may say the same
     if dangers and resource.id not in force:
         raise Refused(
             "change", resource.id, f"it {' and '.join(dangers)}",

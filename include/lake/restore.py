@@ -57,11 +57,11 @@ class RestoreClient(GuestClient, Protocol):
     def occupied(self, address: str) -> bool:
         """Whether anything answers at an address."""
 
-    def serving(self, address: str) -> bool:
-        """Whether MinIO answers at an address."""
+    def serving(self, vmid: int, address: str) -> bool:
+        """Whether a restored VM's MinIO answers at an address, and lets root in."""
 
-    def wait_store(self, address: str) -> None:
-        """Wait until MinIO answers at an address and lets root in."""
+    def wait_store(self, vmid: int, address: str) -> None:
+        """Wait until a restored VM's MinIO answers at an address and lets root in."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class Restore:
             client.change(self.node, self.vmid, {card: plugged(settings[card])})
             say(f"the guest has its address, and {card} is plugged in")
         address = self._answers(client, card, plugged(settings[card]), mac)
-        if not client.serving(address):
+        if not client.serving(self.vmid, address):
             say(f"waiting for MinIO at {address}")
             client.run(self.node, self.vmid, START)
-            client.wait_store(address)
+            client.wait_store(self.vmid, address)
         if mark.address != address:
             client.change(self.node, self.vmid, {"description": str(replace(mark, address=address))})
         return Restored(self.vmid, address, mark.backup, mark.made)
@@ -148,7 +148,7 @@ class Restore:
     def _there(self, client: RestoreClient, backup: str, say: Say) -> Mapping[str, str] | None:
         """The VM of that number, when it is one that an earlier run of this restore made, or is making."""
         settings = client.settings(self.node, self.vmid)
-        if settings and settings.get("lock") == "create" and (upid := client.running(self.node, self.vmid, "qmrestore")):
+        if settings and unfinished(settings) and (upid := client.running(self.node, self.vmid, "qmrestore")):
             say(f"VM {self.vmid} is being restored already: that is followed to its end")
             client.follow(self.node, upid, say)
             settings = client.settings(self.node, self.vmid)
@@ -159,6 +159,9 @@ class Restore:
         if settings.get("lock") == "create":
             raise Refused("restore", f"to VM {self.vmid}", "it is being made by someone else, or by a task that died",
                           f"Wait for it, or remove it: qm unlock {self.vmid} && qm destroy {self.vmid}")  # fmt: skip
+        if unfinished(settings):
+            raise Refused("restore", f"to VM {self.vmid}", "what is there was left by a restore that failed, unless one by someone else is at work on it",
+                          f"See the node's tasks; where none is at work, remove it: qm destroy {self.vmid}")  # fmt: skip
         mark = Mark.read(settings.get("description", ""))
         if mark is None or (mark.lake, mark.original) != (self.lake, self.original):
             raise Refused("restore", f"to VM {self.vmid}", f"there is one of that number ({settings.get('name', 'without a name')}), which is not a restored VM of this lake",
@@ -201,6 +204,11 @@ class Restore:
             raise Refused("plug in", f"VM {self.vmid}", f"it has the original's address {min(same)}; its card is unplugged again",
                           "Look at its network at its console")  # fmt: skip
         return str(self.address.ip) if self.address else found[0]
+
+
+def unfinished(settings: Mapping[str, str]) -> bool:
+    """Whether a configuration is what a VM has while it is restored, locked or not, and keeps when that fails: no name, no disk, no card, no description."""
+    return not settings.keys() - {"digest", "lock", "memory"}
 
 
 def first_card(settings: Mapping[str, str], vmid: int) -> tuple[str, str]:

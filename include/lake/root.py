@@ -3,7 +3,6 @@
 The settings in force are kept in the VM until the new credentials are proven, so there is a way back at every moment.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from include.lake.lake import Lake
 from include.lake.resources.keypair import KeyPair, KeyPairClient, Pair
 from include.lake.resources.service import Service, ServiceState
 from include.lake.resources.user import UserState
+from include.lake.root_credentials import WANTED, fit
 from include.lake.secret import Secret, SecretRef
 
 WHAT = "root's credentials"
@@ -101,12 +101,10 @@ class RootRotation:
         say(f"MinIO lets the new credentials in and refuses the old; the key pairs of {', '.join(p.user for p, _ in users) or 'nobody'} are as valid as before")
 
     def _check(self, host: RootHost, new: Secret, old: Secret) -> None:
-        login, _, password = new.reveal().partition(":")
         if old == new:
             raise Refused("rotate", WHAT, "the connection 'minio_admin' holds the credentials in force", CHANGE)
-        if len(login) < 3 or len(password) < 8 or not re.fullmatch(r"[^\s'\"\\=,:]+:[^\s'\"\\]+", new.reveal()):
-            raise Refused("rotate", WHAT, "MinIO wants a user of 3 characters or more and a password of 8 or more, without spaces, quotes and backslashes",
-                          "Change the connection 'minio_admin' to such a pair; letters and digits are best")  # fmt: skip
+        if not fit(new):
+            raise Refused("rotate", WHAT, WANTED, "Change the connection 'minio_admin' to such a pair; letters and digits are best")
         checker = None
         with suppress(LakeError):  # a site may do without that connection
             checker = host.secret(CHECKER)
@@ -142,7 +140,7 @@ class RootRotation:
         if store.accepts(_pair(old)):
             raise LakeError("rotate", WHAT, "MinIO still accepts the old ones")
         for declared, pair in users:
-            if keys.owner(pair.access_key) != declared.user or not keys.accepts(pair):
+            if declared.owner_of(keys, pair.access_key) != declared.user or not keys.accepts(pair):
                 raise LakeError("rotate", WHAT, f"MinIO no longer accepts the key pair of {declared.user}")
 
     def _back(self, host: RootHost, error: LakeError) -> None:

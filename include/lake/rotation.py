@@ -108,11 +108,13 @@ class Report:
 
 @dataclass(frozen=True)
 class KeyRotation:
-    """The rotation of one pair. `scope` is where its user may try it out, as `datalake` or `datalake/raw/`; `writes`: whether it may write there."""
+    """The rotation of one pair. `scope` is where its user may try it out, as `datalake` or `datalake/raw/`; `writes`: whether it may write there.
+    `keeps`: whether the bucket keeps what is written for its retention."""
 
     key_pair: KeyPair
     scope: str
     writes: bool = True
+    keeps: bool = False
 
     def begin(self, client: RotationClient, say: Callable[[str], None]) -> None:
         """The first phase: a second pair beside the first, tried out, then in the secret. Does nothing when an earlier rotation is not finished."""
@@ -121,6 +123,9 @@ class KeyRotation:
             say(f"a rotation begun earlier is not finished: going on with it; the next one makes a new pair for {pair.user}")
             return
         current = pair.pair(client)
+        if current.access_key == pair.user:
+            raise Refused("rotate", pair.id, f"the secret {pair.namespace}/{pair.name} holds the user's own name and password, which cannot be changed in two phases",
+                          "Delete the secret, and ./lake apply makes an access key for it")  # fmt: skip
         self._revocable(client, current.access_key)
         new = self._next(client, values, current)
         pair.make_accepted(client, new)
@@ -156,7 +161,7 @@ class KeyRotation:
         if not report.clear:
             return report
         old, current = self._values(client)[PREVIOUS].reveal(), pair.pair(client)
-        if client.owner(current.access_key) != pair.user or not client.accepts(current):
+        if pair.owner_of(client, current.access_key) != pair.user or not client.accepts(current):
             raise LakeError("revoke", f"the old access key of {pair.user}", "MinIO does not accept the new pair", "Run ./lake apply, which mends that, and then again")  # fmt: skip
         if old != current.access_key and self._revocable(client, old):
             client.remove_access_key(old)
@@ -171,7 +176,9 @@ class KeyRotation:
         return client.secret(pair.namespace, pair.name) or {}
 
     def _revocable(self, client: RotationClient, access_key: str) -> bool:
-        """Whether it is an access key of the user. False when MinIO does not know it; one of somebody else is refused."""
+        """Whether it is an access key of the user. False when MinIO does not know it, and for the user's own name; one of somebody else is refused."""
+        if access_key == self.key_pair.user:
+            return False
         owner = client.owner(access_key)
         if owner not in (None, self.key_pair.user):
             raise Refused("rotate", self.key_pair.id, f"the access key {half(access_key)} belongs to {owner}, and would be revoked at the end",
@@ -199,7 +206,7 @@ class KeyRotation:
         bucket, _, prefix = self.scope.partition("/")
         try:
             if self.writes:
-                checks = list(prove(tenant, bucket, "homelake-elsewhere", f"{prefix}.homelake/probe-{uuid4().hex[:12]}"))
+                checks = list(prove(tenant, bucket, "homelake-elsewhere", f"{prefix}.homelake/probe-{uuid4().hex[:12]}", keeps=self.keeps))
                 wrong = [c.what for c in checks if c.allowed and not c.succeeded]
             else:
                 tenant.list(bucket, prefix)
@@ -218,7 +225,8 @@ def rotation_of(lake: Lake, user: str = "") -> KeyRotation:
     if name not in pairs:
         raise LakeError("rotate", f"keypair/{name}", "the declaration has no such key pair", f"It has those of {', '.join(pairs)}")
     declared = next(u for u in lake.spec.users if u.name == name)
-    return KeyRotation(pairs[name], declared.buckets[0], declared.role != "read-only")
+    scope = declared.buckets[0]
+    return KeyRotation(pairs[name], scope, declared.role != "read-only", lake.keeps(scope.partition("/")[0]))
 
 
 def refers(pod: Mapping[str, Any], secret: str) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.lake.errors import LakeError
+from include.lake.root_credentials import WANTED, fit
+from include.lake.secret import Secret
 from include.lake.units import Size
 
 VM_PRIVILEGES = ("VM.Audit", "VM.Config.Disk", "VM.Snapshot")
@@ -171,10 +173,9 @@ def init(comm: str) -> Finding:
 # MinIO
 
 
-def credentials(login: str, password_size: int) -> Finding:
-    """Whether MinIO would start with these root credentials."""
-    short = len(login) < 3 or password_size < 8
-    return Finding("root credentials of MinIO", "MinIO wants a user of 3 characters or more and a password of 8 or more" if short else "",
+def credentials(given: Secret) -> Finding:
+    """Whether MinIO would run with these root credentials (`user:password`)."""
+    return Finding("root credentials of MinIO", "" if fit(given) else WANTED,
                    "Set login and password of the connection 'minio_admin' (S3_ROOT_USER, S3_ROOT_PASSWORD in site.env)")  # fmt: skip
 
 
@@ -190,8 +191,8 @@ def store(url: str, error: LakeError | None, installed: bool | None) -> Finding:
     return _found(f"minio_admin: MinIO at {url}", error)
 
 
-def endpoints(minio: tuple[str, str], s3: tuple[str, str], region: str) -> Finding:
-    """Whether the connections `minio_admin` and `lake_s3` (each: endpoint, region) lead to the declared store, for pods as well."""
+def endpoints(minio: tuple[str, str], s3: tuple[str, str], region: str, port: int, declared: int) -> Finding:
+    """Whether the connections `minio_admin` and `lake_s3` (each: endpoint, region) lead to the declared store, for pods as well. `port`: minio_admin's."""
     what = "minio_admin and lake_s3 lead to one store"
     host = minio[0].partition("//")[2].partition(":")[0].rstrip("/")
     if host in ("localhost", "::1", "[") or host.startswith("127."):
@@ -200,6 +201,9 @@ def endpoints(minio: tuple[str, str], s3: tuple[str, str], region: str) -> Findi
         )
     if s3[0].rstrip("/") != minio[0].rstrip("/"):
         return Finding(what, f"'lake_s3' leads to {s3[0] or 'Amazon'}, 'minio_admin' to {minio[0]}", f"Set endpoint_url of 'lake_s3' to {minio[0]}")
+    if port != declared:
+        return Finding(what, f"they lead to port {port}, and minio.port {declared} is declared: the bootstrap lets MinIO listen there",
+                       f"Set the port of both to {declared} (S3_ENDPOINT in site.env), or declare minio.port: {port}")  # fmt: skip
     wrong = {name: given for name, given in (("minio_admin", minio[1]), ("lake_s3", s3[1])) if given != region}
     return Finding(what, f"the region of {' and '.join(wrong)} is {next(iter(wrong.values())) or 'not set'}, and {region} is declared: S3 would answer 400" if wrong else "",
                    f"Set region of 'minio_admin' and region_name of 'lake_s3' to {region}")  # fmt: skip

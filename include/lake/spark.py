@@ -71,6 +71,11 @@ def short_error(message: str) -> str:
     return (causes[-1].removeprefix("Caused by: ") if causes else lines[0] if lines else "the operator gave no cause")[:600]
 
 
+def end_of(now: Standing) -> str:
+    """The cause of a job's failure, in the operator's words."""
+    return f"it ended as {now.state or 'NEW'}: {short_error(now.error)}"
+
+
 @dataclass(frozen=True)
 class Job:
     """A PySpark job: its file, its arguments, its size. Memory in Spark's own form (`512m`).

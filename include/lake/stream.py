@@ -16,10 +16,18 @@ from include.lake.spec.streams import Payments
 
 NAME = "payments-stream"
 MAIN = "payments_stream.py"
-MODULES = ("payments_alerts.py", "payments_files.py", "payments_log.py", "payments_store.py")  # of jobs/: what it imports
+MODULES = (
+    "payments_alerts.py",
+    "payments_events.py",
+    "payments_files.py",
+    "payments_kafka.py",
+    "payments_log.py",
+    "payments_store.py",
+)  # of jobs/: what it imports
 FILES = (MAIN, *MODULES)  # what its ConfigMap holds
 DIGEST = "homelake/digest"  # the annotation that says what an application was made from
 ONCE = "once"  # the label STREAM of a micro batch, which writes to the same checkpoint and ends by itself
+MADE_FOR = "homelake.json"  # in the checkpoint: what the first driver made it for
 STOP_FILE = "/tmp/homelake-stop"  # in the driver's container: it ends at a batch boundary once it is there
 KAFKA_SECRET, KAFKA_MOUNT, PROPERTIES = "payments-kafka", "/opt/homelake/kafka", "client.properties"
 RETRIES, RETRY_SECONDS = 1_000_000, 10  # as good as without end: what a restart does not mend is the driver's exit code 2
@@ -41,10 +49,31 @@ def arguments(payments: Payments, around: Surroundings, *, once: bool = False) -
     """The arguments of the job. With `once` it takes what is there, and ends."""
     given = {
         "bootstrap": around.bootstrap, "topic": payments.topic, "path": _folder(payments.path), "checkpoint": _folder(payments.checkpoint),
-        "trigger": f"{payments.trigger:g}", "duplicates-within": f"{payments.duplicates_within:g}", "late-after": f"{payments.late_after:g}",
+        "trigger": _plain(payments.trigger), "duplicates-within": _plain(payments.duplicates_within), "late-after": _plain(payments.late_after),
         "max-records": str(payments.max_records), **({"kafka-config": f"{KAFKA_MOUNT}/{PROPERTIES}"} if around.kafka else {}),
     }  # fmt: skip
     return (*(word for name, value in given.items() for word in (f"--{name}", value)), *(("--once",) if once else ()))
+
+
+def misfit(payments: Payments, checkpoint: str, topic_id: str | None = None) -> str | None:
+    """Why the stream cannot go on from a checkpoint that holds this text in MADE_FOR (jobs/payments_log.py writes it); None: it can, or only its driver can tell.
+
+    `topic_id`: Kafka's, where it is known; a checkpoint of before has none.
+    """
+    try:
+        theirs = dict(json.loads(checkpoint))
+        within = float(theirs["duplicates_within"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    mine = {"topic": payments.topic, "path": _folder(payments.path)}
+    other = [f"{name} {theirs.get(name)!r} (now {value!r})" for name, value in mine.items() if theirs.get(name) != value]
+    if topic_id and theirs.get("topic_id", topic_id) != topic_id:
+        other.append(f"topic_id {theirs['topic_id']!r} (now {topic_id!r})")
+    if within != payments.duplicates_within:
+        other.append(f"duplicates_within {_plain(within)} s (now {_plain(payments.duplicates_within)} s)")
+    if not other:
+        return None
+    return f"its checkpoint {_folder(payments.checkpoint)} was made for {', '.join(other)}. Declare that again, or a new checkpoint and a new path"
 
 
 def payments_job(payments: Payments, main: str, given: tuple[str, ...] = (), modules: tuple[str, ...] = ()) -> Job:
@@ -81,6 +110,11 @@ def signed(body: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
 def digest_of(body: Mapping[str, Any]) -> str:
     """The digest that an application carries; empty when it has none, as one that somebody else made."""
     return str((body["metadata"].get("annotations") or {}).get(DIGEST, ""))
+
+
+def _plain(seconds: float) -> str:
+    """Every digit of them, and never an exponent."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 def _folder(path: str) -> str:

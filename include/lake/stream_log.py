@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from include.lake.errors import LakeError
@@ -39,7 +40,18 @@ class QueryLog:
 
     def files(self, table: str) -> list[str]:
         """The paths of a table's files below the stream's path; all of them together are one consistent view."""
-        return [f["path"] for part in self._parts for f in part["files"].get(table, ())]
+        return [f["path"] for f in self.entries_of(table)]
+
+    def entries_of(self, table: str) -> list[Mapping[str, Any]]:
+        """A table's files as the log names them: `path` below the stream's path, and `bytes`."""
+        return [f for part in self._parts for f in part["files"].get(table, ())]
+
+    def by_day(self, table: str) -> dict[date, list[Mapping[str, Any]]]:
+        """A table's files by their partition `date`: the day (UTC) of every row in them; what lies beyond the calendar at its last or first day."""
+        days: dict[date, list[Mapping[str, Any]]] = {}
+        for file in self.entries_of(table):
+            days.setdefault(day_of(file["path"]), []).append(file)
+        return days
 
     def counts(self) -> dict[str, int]:
         """Sums of what the batches counted."""
@@ -55,6 +67,17 @@ class QueryLog:
         for part in self._parts:
             behind |= {int(p): last + 1 for p, (_, last) in part["offsets"].items()}
         return behind
+
+    def begins(self) -> dict[int, int]:
+        """Of each partition, Kafka's first offset when the stream began to read it: above 0 when Kafka had removed records before."""
+        first: dict[int, int] = {}
+        for part in reversed(self._parts):
+            first |= {int(p): begin for p, (begin, _) in part["offsets"].items()}
+        return first
+
+    def high_water(self) -> int:
+        """The newest event time (ms) of all that is committed (of silver and gold); 0 before the first batch."""
+        return max((int(part["high_water"]) for part in self._parts[-1:]), default=0)
 
     def last(self) -> tuple[int, int | None] | None:
         """The newest batch, and when it was committed (ms since 1970; None once it is compacted). None before the first."""
@@ -72,6 +95,15 @@ class QueryLog:
         seconds = (newest - before["committed"]) / 1000
         records: int = sum(e["counts"].get("records", 0) for e in self.entries if e["batch"] > before["batch"])
         return records / seconds if seconds > 0 else None
+
+
+def day_of(path: str) -> date:
+    """The day of a file by its path. A stream of before times had bounds may have written years of five digits, or below 1."""
+    text = path.partition("/date=")[2].partition("/")[0]
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return date.min if text.startswith(("-", "0000")) else date.max
 
 
 def behind(done: Mapping[int, int], ends: Mapping[int, int]) -> int:

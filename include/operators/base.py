@@ -1,5 +1,6 @@
 """What Homelake's operators share: connections out of Airflow, clients that are kept, errors that say what to do."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,10 +20,15 @@ _kept: Clients | None = None
 
 
 def airflow_connection(conn_id: str) -> Connection:
-    """A connection of Airflow's, wherever Airflow keeps it. Raises LakeError when there is none."""
+    """A connection of Airflow's, wherever Airflow keeps it. Raises LakeError when there is none, or when it cannot be read."""
     try:
         c = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
+        # Airflow passes over every error of a place where it looks. Of the environment it can be told all the same that something is there.
+        if os.environ.get(variable := f"AIRFLOW_CONN_{conn_id.upper()}"):
+            raise LakeError(
+                "read", f"the connection {conn_id!r}", "Airflow cannot read it: it is neither its JSON form nor a URI", f"Look at {variable}"
+            ) from None
         raise NotConfigured("find", f"the connection {conn_id!r}", "it is not configured", "Add it in Admin → Connections, or see docs/how-to/real-site.md") from None  # fmt: skip
     except Exception as error:  # each secrets backend has an error class of its own
         raise LakeError("read", f"the connection {conn_id!r}", (str(error) or type(error).__name__).splitlines()[0], "Look at it in Admin → Connections") from None  # fmt: skip

@@ -139,7 +139,7 @@ class FiguresOperator(GovernanceOperator):
             return ()
 
     def _tell(self, figures: Report, against: list[str]) -> None:
-        self.log.info("%s", "\n".join(lines(figures, self._lake.spec.minio.scanner.cycle)) or "nothing could be measured")
+        self.log.info("%s", "\n".join(lines(figures, self._lake.spec.minio.scanner.round)) or "nothing could be measured")
         for text in (*verdicts(figures), *(f"contradiction in the declaration: {c}" for c in against)):
             self.log.warning("%s", text)
 

@@ -30,9 +30,15 @@ class MinioConsoleLink(BaseOperatorLink):
     name = "MinIO console"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Its address: the S3 endpoint's host, at the console's port."""
-        try:
-            url = urlsplit(airflow_connection("minio_admin").host)
-        except LakeError:
-            return ""
-        return f"{url.scheme}://{url.hostname}:{getattr(operator, 'console_port', 9001)}/" if url.hostname else ""
+        """Its address."""
+        return console_address(getattr(operator, "console_port", 9001))
+
+
+def console_address(port: int) -> str:
+    """Where MinIO's console is: the S3 endpoint's host, at the console's port. Empty when the connection does not say."""
+    try:
+        url = urlsplit(airflow_connection("minio_admin").host)
+    except LakeError:
+        return ""
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{url.scheme}://{host}:{port}/" if url.scheme in ("http", "https") and host else ""

@@ -1,4 +1,4 @@
-"""Who is told when a run of lake_governance fails: Airflow's own notifiers, as the declaration names them."""
+"""Who is told when a run of lake_governance or payments_audit fails: Airflow's own notifiers, as the declaration names them."""
 
 from importlib import import_module
 from typing import Any

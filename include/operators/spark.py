@@ -1,7 +1,8 @@
 """Spark jobs on the lake: the cncf.kubernetes provider's operator, with what it leaves out.
 
 Its result is the SparkApplication's own state with the operator's error message, not the driver pod's phase. Everything that
-would fail the job is looked at before it is submitted. A cleared task submits anew: a name belongs to one try of one run.
+would fail the job is looked at before it is submitted. A cleared task submits anew: a name belongs to one try of one run. What an earlier try
+left at work, as one whose worker was killed, is removed first: two drivers would write to the same place.
 """
 
 import hashlib
@@ -50,7 +51,8 @@ class LakeSparkOperator(SparkKubernetesOperator):
         self.arguments, self.states = list(arguments), states
         self._lake, self._job, self._more = lake, job, dict(spark_conf or {})
         self.do_xcom_push = True  # the provider's own meaning, a side-car in the pod, is not used: the name and the end of the application are the result
-        self._submitted = ""
+        self._application = self._submitted = ""  # the name of this try; the same once it may be in the cluster
+        self._killed = False
 
     @cached_property
     def custom_obj_api(self) -> CustomObjectsApi:
@@ -67,33 +69,59 @@ class LakeSparkOperator(SparkKubernetesOperator):
         """Check, submit, follow. Raises AirflowFailException with the cause and what to do."""
         with lake_errors():
             parts = clients(self.log.info)
+            applications, self._application = self._applications(parts), job_name(context["ti"])
+            self._clear(applications, context["ti"])
             body = from_task(self.body(parts), context["ti"])
             preflight(parts.kubernetes, parts.minio, body, self._lake.spec.spark.bucket, self._lake.probe_prefix)
             if folder := self._lake.spec.spark.event_logs:
                 keep_folder(parts.kubernetes, parts.minio, self._lake.where, folder)
             self.log.info("preflight: operator, service account, secret, variables, endpoint, region and keys are in order")
-            self._submitted = job_name(context["ti"])
-            applications = self._applications(parts)
-            applications.submit(body, self._submitted, self._files())
+            self._submit(applications, body)
             if not self.deferrable:
                 return self._end(applications, self._submitted)
         place = self._lake.spec.spark.bucket, self._lake.probe_prefix
         return self.defer(trigger=SparkApplicationTrigger(self._submitted, self.namespace, self.kubernetes_conn_id, *place), method_name="finish")
 
+    def _submit(self, applications: SparkApplications, body: dict[str, Any]) -> None:
+        files = self._files()
+        self._heed()
+        self._submitted = self._application
+        try:
+            applications.submit(body, self._submitted, files)
+        finally:
+            if self._killed:  # on_kill may have come while there was nothing to remove yet
+                self._remove()
+        self._heed()
+
     def finish(self, context: Any, event: dict[str, Any]) -> Any:
         """After the deferral: the driver's log, and the end."""
         with lake_errors():
-            self._submitted = event["name"]
+            self._application = self._submitted = event["name"]
             if kept := event.get("kept"):
                 self.log.info("what it used is kept in the lake: %s", kept)
-            return self._end(self._applications(clients(self.log.info)), self._submitted, kept=bool(kept))
+            applications = self._applications(clients(self.log.info))
+            if (gave_up := event.get("gave_up")) and not applications.went_on(self._submitted):
+                raise applications.give_up(self._submitted, *gave_up)
+            return self._end(applications, self._submitted, kept=bool(kept))
 
     def _end(self, applications: SparkApplications, name: str, *, kept: bool = False) -> dict[str, str]:
         with nullcontext() if kept else recorded(self._recording(name)):
-            end = applications.wait(name)
+            try:
+                end = applications.wait(name)
+            except LakeError:
+                self._heed()
+                raise
         if self.delete_on_termination:
-            applications.delete(name, wait=0)
+            try:
+                applications.delete(name, wait=0)
+            except LakeError as error:  # the job did its work, and another try would do it again
+                self.log.warning("SparkApplication %s is left until its day is over: %s", name, error)
         return {"application": name, "state": end.state}
+
+    def _clear(self, applications: SparkApplications, ti: Any) -> None:
+        for number in range(1, ti.try_number):
+            if applications.clear(earlier := job_name(ti, number)):
+                self.log.warning("SparkApplication %s of try %s was still at work: it was removed with its pods", earlier, number)
 
     def _applications(self, parts: Clients) -> SparkApplications:
         return SparkApplications(parts.kubernetes, self.namespace, self.log.info)
@@ -110,10 +138,28 @@ class LakeSparkOperator(SparkKubernetesOperator):
         return {**{p.name: p.read_text(encoding="utf-8") for p in paths}, "states.json": json.dumps(self.states, default=str)}
 
     def on_kill(self) -> None:
-        """Remove the application with its pods."""
+        """Remove the application with its pods. What is not submitted yet will not be: Airflow lets the task go on for seconds after this."""
+        self._killed = True
         if self._submitted:
-            self.log.info("removing SparkApplication %s and its pods", self._submitted)
+            self._remove()
+
+    def _remove(self) -> None:
+        self.log.info("removing SparkApplication %s and its pods", self._submitted)
+        try:
             self._applications(clients(self.log.info)).delete(self._submitted)
+        except LakeError as error:
+            self.log.warning("SparkApplication %s may still be at work; another try of the task removes it first: %s", self._submitted, error)
+
+    def _heed(self) -> None:
+        """Go no further once the task was ended."""
+        if self._killed:
+            raise Killed("go on with", f"the Spark job {self._application}", "the task was ended from outside")
+
+
+class Killed(LakeError):
+    """The task was ended from outside. Another try may follow, as after a worker's shutdown; Airflow knows when none is wanted."""
+
+    retry = True
 
 
 def from_task(body: dict[str, Any], ti: Any) -> dict[str, Any]:
@@ -123,12 +169,12 @@ def from_task(body: dict[str, Any], ti: Any) -> dict[str, Any]:
     return {**body, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), **origin}}}
 
 
-def job_name(ti: Any) -> str:
-    """A name of at most 40 characters for one try of one task of one run; never with `-driver` in it."""
+def job_name(ti: Any, number: int | None = None) -> str:
+    """A name of at most 40 characters for one try of one task of one run, its own try or that number; never with `-driver` in it."""
     key = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{getattr(ti, 'map_index', -1)}"
     stem = re.sub(r"[^a-z0-9]+", "-", ti.task_id.split(".")[-1].lower().replace("driver", "drv"))[:20].strip("-")
     stem = stem if stem[:1].isalpha() else f"job-{stem}".rstrip("-")  # Kubernetes' services begin with a letter
-    return f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}-{ti.try_number}"
+    return f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:10]}-{number or ti.try_number}"
 
 
 def states_file() -> str:

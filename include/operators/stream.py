@@ -34,7 +34,7 @@ class StreamOperator(LakeOperator):
 
 
 class MicroBatchOperator(LakeSparkOperator):
-    """Take what is in the topic into the lake, then end. Fails while the stream runs: a checkpoint has one writer.
+    """Take what is in the topic into the lake, then end. Fails while the stream or another micro batch is there: a checkpoint has one writer.
 
     :param lake: the lake as declared, with payments.
     """
@@ -47,6 +47,9 @@ class MicroBatchOperator(LakeSparkOperator):
         stream = stream_of(self._lake)
         if state := parts.streams.at_work(stream.where.namespace):
             raise LakeError("start", "the micro batch", f"the stream {NAME} is there ({state}) and writes to the same checkpoint", "End it first: ./lake stream stop, or payments_stream with action stop")  # fmt: skip
+        if others := [b for b in parts.streams.batches(stream.where.namespace) if b != self._application]:
+            raise LakeError("start", "the micro batch", f"{', '.join(others)} writes to the same checkpoint",
+                            f"Wait until it has ended, and the next run goes on; or remove it: kubectl -n {stream.where.namespace} delete sparkapplication {others[0]}")  # fmt: skip
         around = parts.streams.surroundings()
         if around.kafka:
             parts.streams.write_kafka(stream.where.namespace, around.kafka)

@@ -17,11 +17,12 @@ class VerifyOperator(LakeOperator):
     :param key_pair: the pair to log in with.
     :param bucket: a bucket it may use.
     :param prefix: below which it may, as `raw/`; empty: the whole bucket.
+    :param keeps: whether the bucket has a default retention, so that no probe may be written to it.
     """
 
-    def __init__(self, *, key_pair: KeyPair, bucket: str, prefix: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, key_pair: KeyPair, bucket: str, prefix: str = "", keeps: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.key_pair, self.bucket, self.prefix = key_pair, bucket, prefix
+        self.key_pair, self.bucket, self.prefix, self.keeps = key_pair, bucket, prefix, keeps
 
     def work(self, context: Any, parts: Clients) -> list[str]:
         """Returns what was tried, a line each. In check mode nothing is tried, since the probe is a write."""
@@ -30,7 +31,7 @@ class VerifyOperator(LakeOperator):
             return []
         pair = self.key_pair.pair(parts.keypair)
         tenant = TenantS3(parts.minio, pair)
-        checks = list(prove(tenant, self.bucket, "homelake-elsewhere", f"{self.prefix}.homelake/probe-{uuid.uuid4().hex[:12]}"))
+        checks = list(prove(tenant, self.bucket, "homelake-elsewhere", f"{self.prefix}.homelake/probe-{uuid.uuid4().hex[:12]}", keeps=self.keeps))
         lines = [str(c) for c in checks]
         self.log.info("as %s:\n%s", self.key_pair.user, "\n".join(lines))
         if wrong := [c for c in checks if not c.good]:

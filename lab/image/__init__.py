@@ -18,7 +18,7 @@ PACKAGES = ("linux-image-cloud-amd64", "systemd", "systemd-sysv", "udev", "dbus"
             "qemu-guest-agent", "sudo", "e2fsprogs", "util-linux-extra", "iproute2", "nftables", "procps", "kmod", "busybox-static")  # fmt: skip
 MODULES = ("virtio_pci", "virtio_scsi", "sd_mod", "ext4")
 # What a cloud image would leave on and a lab does not need: each costs seconds of an emulated CPU.
-BOOT_ARGS = ("root=LABEL=labroot ro quiet console=ttyS0 mitigations=off nokaslr no_timer_check tsc=reliable audit=0 "
+BOOT_ARGS = ("root=LABEL=labroot ro quiet console=ttyS0 mitigations=off nokaslr no_timer_check tsc=reliable audit=0 panic=10 "
              "random.trust_cpu=on systemd.show_status=no")  # fmt: skip
 
 

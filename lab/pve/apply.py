@@ -29,7 +29,7 @@ def cold(vms: Vms, who: Who | None, vmid: int, config: VmConfig) -> dict[str, st
         del config.current[name], config.delete[name]
     for name, value in config.pending.items():
         if DRIVE_KEY.fullmatch(name) and name in config.current and _volume(config.current[name]) != _volume(value):
-            disks.keep_unused(vmid, config, config.current[name])
+            disks.let_go(vms, vmid, config, config.current[name])
         config.current[name] = value
     config.pending = {}
     return errors
@@ -40,7 +40,7 @@ def _take_off(vms: Vms, who: Who | None, vmid: int, config: VmConfig, name: str,
         if force:
             disks.drop(vms, who or Who("root@pam"), vmid, config, name, value)
         else:
-            disks.keep_unused(vmid, config, value)
+            disks.let_go(vms, vmid, config, value)
 
 
 def _volume(drive: str) -> str:
@@ -102,6 +102,8 @@ async def _change_hot(vms: Vms, vmid: int, config: VmConfig, name: str, value: s
             raise failed("unable to change media type")
         if was.get("media") == "cdrom":
             await hotplug.change_medium(machine, vms.storages, name, value)
+            if volume == "none":
+                disks.let_go(vms, vmid, config, old)
             return True
         if old_volume == volume:
             changed = {k for k in was.keys() | now.keys() if was.get(k) != now.get(k)}

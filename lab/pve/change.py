@@ -141,7 +141,7 @@ def _delete(vms: Vms, who: Who, vmid: int, config: VmConfig, name: str, *, force
         config.check_protection(f"can't remove drive '{name}'")
         who.need(f"/vms/{vmid}", *disks.privileges(value))
         if waited is not None:
-            disks.keep_unused(vmid, config, waited)
+            disks.let_go(vms, vmid, config, waited)
     if name in config.current:
         config.delete[name] = force
 
@@ -161,7 +161,7 @@ async def _set(vms: Vms, who: Who, vmid: int, config: VmConfig, name: str, value
         replaced = config.pending.get(name)
         config.pending[name] = await disks.create(vms, vmid, name, value)
         if replaced is not None and split_properties(replaced, "file")[0] not in (split_properties(v, "file")[0] for v in config.effective().values()):
-            disks.keep_unused(vmid, config, replaced)
+            disks.let_go(vms, vmid, config, replaced)
         return
     if name == "tags":
         value = ";".join(sorted({tag.lower() for tag in re.split(r"[,;\s]+", value) if tag}))

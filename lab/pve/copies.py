@@ -10,6 +10,7 @@ from lab.pve.config import VmConfig
 from lab.pve.errors import bad_parameters, failed
 from lab.pve.properties import DRIVE_KEY, join_properties, split_properties
 from lab.pve.snapshots import META
+from lab.pve.storage import CLOUDINIT_SIZE
 from lab.pve.tasks import Task
 from lab.pve.vms import Vms, new_mac, new_uuid
 
@@ -34,7 +35,7 @@ def may_create(vms: Vms, who: Who, vmid: int, values: dict[str, str], storage: s
 
 async def create(vms: Vms, vmid: int, values: dict[str, str], storage: str | None, task: Task) -> None:
     """Make a VM whose id is reserved; if that fails nothing of it is left."""
-    config = VmConfig({"lock": "create"})
+    config, before = VmConfig({"lock": "create"}), vms.storages.owned(vmid)
     try:
         async with vms.locked(vmid, 1):
             for name, value in values.items():
@@ -50,7 +51,7 @@ async def create(vms: Vms, vmid: int, values: dict[str, str], storage: str | Non
             del config.current["lock"]
             vms.files.write(vmid, config)
     except BaseException as error:
-        vms.forget(vmid, config)
+        vms.undo(vmid, before)
         if isinstance(error, Exception):
             raise failed(f"unable to create VM {vmid} - {error}") from None
         raise
@@ -74,12 +75,13 @@ async def may_destroy(vms: Vms, vmid: int) -> None:
         raise failed(f"VM {vmid} is running - destroy failed")
 
 
-async def destroy(vms: Vms, vmid: int, *, unreferenced: bool) -> None:
+async def destroy(vms: Vms, vmid: int, *, unreferenced: bool, skiplock: bool = False) -> None:
     """Remove a stopped VM and its volumes."""
     async with vms.locked(vmid):
         await may_destroy(vms, vmid)
         config = vms.files.read(vmid)
-        config.check_lock()
+        if not skiplock:
+            config.check_lock()
         for volume, _ in boot.disks(config.current).values():
             if await vms.storages.clones(volume):
                 raise failed(f"base volume '{volume}' is still in use by linked cloned")
@@ -99,6 +101,10 @@ def clone_source(vms: Vms, who: Who, vmid: int, wanted: dict[str, Any]) -> tuple
     for name in ("storage", "format"):
         if wanted.get(name) and not full:
             raise failed(f"parameter '{name}' not allowed for linked clones")
+    if full and not snapshot and "tpmstate0" in section and vms.running(vmid):
+        raise failed("cannot clone TPM state while VM is running")
+    for slot in section.keys() & disks.STATE:
+        who.need(f"/storage/{storage or section[slot].partition(':')[0]}", "Datastore.AllocateSpace")
     for slot, (volume, _) in boot.disks(section).items():
         who.need(f"/storage/{storage or volume.partition(':')[0]}", "Datastore.AllocateSpace")
         if not full and ":base-" not in volume:
@@ -111,17 +117,15 @@ def clone_source(vms: Vms, who: Who, vmid: int, wanted: dict[str, Any]) -> tuple
 
 async def clone(vms: Vms, who: Who, vmid: int, newid: int, wanted: dict[str, Any]) -> None:
     """Copy a VM to an id that is reserved: its disks in full, or as overlays on a template's."""
-    config = VmConfig({"lock": "clone"})
+    config, before = VmConfig({"lock": "clone"}), vms.storages.owned(newid)
     try:
         async with vms.locked(vmid, 1), vms.locked(newid, 1):
             section, full = clone_source(vms, who, vmid, wanted)
             unwanted = {*META, "template", "lock", *(k for k in section if k.startswith("unused"))}
             config.current |= {k: v for k, v in section.items() if k not in unwanted}
             found = boot.disks(section)
-            for slot in found:
-                del config.current[slot]
-            copies = await _copy_disks(vms, vmid, newid, found, wanted, full=full)
-            config.current |= {slot: join_properties(copies[slot], options) for slot, (_, options) in found.items()}
+            copies = await _copy_others(vms, newid, section, wanted.get("storage")) | await _copy_disks(vms, vmid, newid, found, wanted, full=full)
+            config.current |= {slot: join_properties(volume, split_properties(section[slot], "file")[1]) for slot, volume in copies.items()}
             _new_identity(config.current)
             config.current["name"] = wanted.get("name") or f"Copy-of-VM-{section.get('name', vmid)}"
             if wanted.get("description"):
@@ -129,12 +133,23 @@ async def clone(vms: Vms, who: Who, vmid: int, newid: int, wanted: dict[str, Any
             del config.current["lock"]
             vms.files.write(newid, config)
     except BaseException as error:
-        for volume in vms.storages.owned(newid):
-            vms.storages.free(volume)
-        vms.files.remove(newid)
+        vms.undo(newid, before)
         if isinstance(error, Exception):
             raise failed(f"clone failed: {error}") from None
         raise
+
+
+async def _copy_others(vms: Vms, newid: int, section: dict[str, str], storage: str | None) -> dict[str, str]:
+    """Copy volumes that are no disks of the guest's, in full even for a linked clone; a cloud-init drive is made anew. Returns slot → new volume."""
+    copies = {}
+    for slot in sorted(k for k in section if DRIVE_KEY.fullmatch(k)):
+        volume, _ = split_properties(section[slot], "file")
+        target = storage or volume.partition(":")[0]
+        if disks.is_cloudinit(volume):
+            copies[slot] = await vms.storages.allocate(target, newid, CLOUDINIT_SIZE, f"vm-{newid}-cloudinit")
+        elif slot in disks.STATE:  # of a snapshot too: nothing writes to them in the lab, so they are as they were
+            copies[slot] = await vms.storages.copy(vms.storages.path(volume), target, newid)
+    return copies
 
 
 async def _copy_disks(vms: Vms, vmid: int, newid: int, found: dict[str, tuple[str, dict[str, str]]], wanted: dict[str, Any], *,

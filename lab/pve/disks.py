@@ -1,5 +1,7 @@
 """A VM's drives: where their volumes come from, what becomes of those that are taken off, how they grow."""
 
+import re
+
 from lab.pve import boot
 from lab.pve.auth import Who
 from lab.pve.config import VmConfig
@@ -9,6 +11,8 @@ from lab.pve.storage import CLOUDINIT_SIZE, qemu_img
 from lab.pve.storage import owner as volume_owner
 from lab.pve.vms import Vms
 
+STATE = {"efidisk0", "tpmstate0"}  # drives that hold a machine's state and are no disks of the guest's
+STATE_SIZE = 4 << 20
 _NO_VOLUME = ("none", "cdrom")
 
 
@@ -67,19 +71,42 @@ async def create(vms: Vms, vmid: int, slot: str, value: str, storage: str | None
         # The lab's guests get what would be on it as systemd credentials: the drive is there and empty.
         volume = await vms.storages.allocate(place or storage or "", vmid, CLOUDINIT_SIZE, f"vm-{vmid}-cloudinit")
         options["media"] = "cdrom"
+        options.pop("format", None)
     elif new := NEW_DISK.fullmatch(volume):
         target = new[1] or storage or ""
         if source := options.pop("import-from", None):
             volume = await vms.storages.copy(vms.storages.path(source), target, vmid)
         else:
-            fixed = {"efidisk0": 4 << 20, "tpmstate0": 4 << 20}.get(slot)
-            volume = await vms.storages.allocate(target, vmid, fixed or int(float(new[2]) * 2**30))
+            if (form := options.get("format", "raw")) != "raw":
+                raise failed(f"unsupported format '{form}'")
+            volume = await vms.storages.allocate(target, vmid, STATE_SIZE if slot in STATE else int(float(new[2]) * 2**30))
         options.pop("format", None)
     if volume_owner(volume) is not None:
         options["size"] = size_text(await vms.storages.size(volume))
     elif not vms.storages.path(volume).exists():
         raise failed(f"volume '{volume}' does not exist")
     return join_properties(volume, options)
+
+
+def is_cloudinit(volume: str) -> bool:
+    """Whether a volume is a cloud-init drive, which belongs to its VM's settings and holds nothing of its own."""
+    return re.fullmatch(r"[^:]+:vm-\d+-cloudinit", volume) is not None
+
+
+def let_go(vms: Vms, vmid: int, config: VmConfig, value: str) -> None:
+    """Take leave of a drive that was taken off: a disk's volume is kept as `unusedN`, a cloud-init drive of the VM's own removed."""
+    volume, _ = split_properties(value, "file")
+    if is_cloudinit(volume) and volume_owner(volume) == vmid:
+        vms.storages.free(volume)
+    else:
+        keep_unused(vmid, config, value)
+
+
+async def renew_cloudinit(vms: Vms, vmid: int, config: VmConfig) -> None:
+    """Make the cloud-init drives anew that a VM is about to start with and that are gone, as after a rollback."""
+    for volume, _ in boot.drives(config.current).values():
+        if is_cloudinit(volume) and volume_owner(volume) == vmid and not vms.storages.path(volume).exists():
+            await vms.storages.allocate(volume.partition(":")[0], vmid, CLOUDINIT_SIZE, volume.partition(":")[2])
 
 
 def keep_unused(vmid: int, config: VmConfig, value: str) -> None:
@@ -110,7 +137,6 @@ async def resize(vms: Vms, who: Who, vmid: int, slot: str, text: str, digest: st
     """Grow a disk to a size (`600G`) or by one (`+100G`); it never shrinks."""
     config, machine = vms.files.read(vmid), vms.machine(vmid)
     config.check_digest(digest)
-    config.check_lock()
     if slot not in config.current:
         raise failed(f"disk '{slot}' does not exist")
     volume, options = split_properties(config.current[slot], "file")

@@ -13,6 +13,14 @@ class ApiError(Exception):
         return " ".join([code + self.message, *(f"{k}: {v.strip()}" for k, v in (self.errors or {}).items())]).replace("\n", " ")
 
 
+class GuestError(ApiError):
+    """The error with which a guest's agent answered: its `class` and what it says, `desc`."""
+
+    def __init__(self, error: dict[str, str]) -> None:
+        super().__init__(500, f"Agent error: {error.get('desc', 'unknown')}")
+        self.error = error
+
+
 def bad_parameters(errors: dict[str, str]) -> ApiError:
     """400: each wrong parameter with what is wrong about it."""
     return ApiError(400, "Parameter verification failed.", errors)

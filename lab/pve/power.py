@@ -2,9 +2,10 @@
 
 import re
 
-from lab.pve import apply, boot, hotplug
-from lab.pve.errors import failed
+from lab.pve import apply, boot, disks, hotplug
+from lab.pve.errors import ApiError, failed
 from lab.pve.properties import split_properties
+from lab.pve.tasks import Task
 from lab.pve.vms import Vms
 
 SHUTDOWN_TIMEOUT = 60  # seconds
@@ -22,6 +23,7 @@ async def start(vms: Vms, vmid: int, *, paused: bool = False) -> None:
         vms.files.write(vmid, config)
     if what := boot.uncovered(config.current):
         raise failed(f"{what} is not covered by this stand-in")
+    await disks.renew_cloudinit(vms, vmid, config)
     nics = boot.nics(vmid, config.current)
     command = boot.command(str(vmid), config.current, machine.folder, vms.settings.accelerator, nics, vms.storages.path)
     await machine.start(command, {nic.tap: nic.bridge for nic in nics if nic.tap})
@@ -32,18 +34,46 @@ async def start(vms: Vms, vmid: int, *, paused: bool = False) -> None:
         await machine.qmp("cont")
 
 
+def start_task(vms: Vms, vmid: int, user: str) -> str:
+    """Start a VM in a task of its own: the one that made it, or took it back, ends without it. Returns the UPID."""
+
+    async def work(task: Task) -> None:
+        async with vms.locked(vmid):
+            vms.files.read(vmid).check_lock()
+            await start(vms, vmid)
+
+    return vms.tasks.start("qmstart", vmid, user, work)
+
+
 async def shutdown(vms: Vms, vmid: int, timeout: float | None, *, force: bool = False) -> None:
     """Ask the guest to power off; with `force` end the machine when it does not within `timeout` seconds."""
     config, machine = vms.files.read(vmid), vms.machine(vmid)
     if timeout is None:
         down = re.search(r"(?:^|,)down=(\d+)", config.current.get("startup", ""))
         timeout = float(down[1]) if down else SHUTDOWN_TIMEOUT
-    if machine.pid():
-        await machine.qmp("system_powerdown")
+    if not machine.pid():
+        return
+    await machine.qmp("system_powerdown")
     if not await machine.wait_gone(timeout):
         if not force:
             raise failed("VM quit/powerdown failed - got timeout")
         await machine.kill()
+    after_stop(vms, vmid)
+
+
+async def stop(vms: Vms, vmid: int) -> None:
+    """Pull the plug."""
+    if vms.running(vmid):
+        await vms.machine(vmid).kill()
+        after_stop(vms, vmid)
+
+
+def after_stop(vms: Vms, vmid: int) -> None:
+    """Apply what waited, for a VM that the API has stopped. One that went down by itself takes it on at its next start."""
+    config = vms.files.read(vmid)
+    if config.pending or config.delete:
+        apply.cold(vms, None, vmid, config)
+        vms.files.write(vmid, config)
 
 
 async def reboot(vms: Vms, vmid: int, timeout: float | None) -> None:
@@ -54,6 +84,11 @@ async def reboot(vms: Vms, vmid: int, timeout: float | None) -> None:
 
 
 async def paused(vms: Vms, vmid: int) -> bool:
-    """Whether the VM is held."""
+    """Whether the VM is held. One that cannot tell, as while it starts, is not."""
     machine = vms.machine(vmid)
-    return machine.pid() is not None and (await machine.qmp("query-status"))["status"] in ("paused", "prelaunch", "suspended")
+    if machine.pid() is None:
+        return False
+    try:
+        return (await machine.qmp("query-status"))["status"] in ("paused", "prelaunch", "suspended")
+    except ApiError:
+        return False

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lab.pve.schema import SIZE, TEXT, Check, FormatError, boolean, choice, integer, number, string
+from lab.pve.schema import SIZE, TEXT, Check, FormatError, choice, flag, integer, number, string
 
 DISK_KEY = re.compile(r"(scsi([0-9]|[12][0-9]|30)|virtio([0-9]|1[0-5])|sata[0-5]|ide[0-3])")
 DRIVE_KEY = re.compile(DISK_KEY.pattern + r"|efidisk0|tpmstate0")
@@ -16,20 +16,20 @@ _THROTTLE: dict[str, Check] = {k: integer(0) for k in ("bps", "bps_rd", "bps_wr"
 _THROTTLE |= {f"{k}_max_length": integer(1) for k in ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")}
 _THROTTLE |= dict.fromkeys(("mbps", "mbps_rd", "mbps_wr", "mbps_max", "mbps_rd_max", "mbps_wr_max"), number)
 _DRIVE: dict[str, Check] = _THROTTLE | {
-    "file": TEXT, "import-from": TEXT, "media": choice("cdrom", "disk"), "snapshot": boolean, "size": SIZE, "backup": boolean, "replicate": boolean,
+    "file": TEXT, "import-from": TEXT, "media": choice("cdrom", "disk"), "snapshot": flag, "size": SIZE, "backup": flag, "replicate": flag,
     "cache": choice("none", "writethrough", "writeback", "unsafe", "directsync"), "format": choice("raw", "qcow", "qed", "qcow2", "vmdk", "cloop"),
-    "rerror": choice("ignore", "report", "stop"), "werror": choice("enospc", "ignore", "report", "stop"), "shared": boolean,
-    "aio": choice("native", "threads", "io_uring"), "discard": choice("ignore", "on"), "detect_zeroes": boolean, "serial": string(maximum=60),
+    "rerror": choice("ignore", "report", "stop"), "werror": choice("enospc", "ignore", "report", "stop"), "shared": flag,
+    "aio": choice("native", "threads", "io_uring"), "discard": choice("ignore", "on"), "detect_zeroes": flag, "serial": string(maximum=60),
     "cyls": integer(), "heads": integer(), "secs": integer(), "trans": choice("none", "lba", "auto"),
 }  # fmt: skip
 _WWN = string(r"0x[0-9a-fA-F]{16}")
 _BUS: dict[str, dict[str, Check]] = {
-    "ide": _DRIVE | {"model": string(maximum=120), "ssd": boolean, "wwn": _WWN},
-    "sata": _DRIVE | {"model": string(maximum=120), "ssd": boolean, "wwn": _WWN},
-    "virtio": _DRIVE | {"iothread": boolean, "ro": boolean},
-    "scsi": _DRIVE | {"iothread": boolean, "ro": boolean, "ssd": boolean, "wwn": _WWN, "queues": integer(2), "scsiblock": boolean,
+    "ide": _DRIVE | {"model": string(maximum=120), "ssd": flag, "wwn": _WWN},
+    "sata": _DRIVE | {"model": string(maximum=120), "ssd": flag, "wwn": _WWN},
+    "virtio": _DRIVE | {"iothread": flag, "ro": flag},
+    "scsi": _DRIVE | {"iothread": flag, "ro": flag, "ssd": flag, "wwn": _WWN, "queues": integer(2), "scsiblock": flag,
                       "product": string(r"[\w\s-]{0,16}"), "vendor": string(r"[\w\s-]{0,8}")},
-    "efidisk": {"file": TEXT, "import-from": TEXT, "format": _DRIVE["format"], "size": SIZE, "efitype": choice("2m", "4m"), "pre-enrolled-keys": boolean},
+    "efidisk": {"file": TEXT, "import-from": TEXT, "format": _DRIVE["format"], "size": SIZE, "efitype": choice("2m", "4m"), "pre-enrolled-keys": flag},
     "tpmstate": {"file": TEXT, "import-from": TEXT, "size": SIZE, "version": choice("v1.2", "v2.0")},
 }  # fmt: skip
 _MAC = string(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
@@ -37,9 +37,9 @@ NIC_MODELS = ("e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000
               "rtl8139", "virtio", "vmxnet3")  # fmt: skip
 _NET: dict[str, Check] = {
     "model": choice(*NIC_MODELS), "macaddr": _MAC, "bridge": string(r"[\w.-]{1,15}"), "queues": integer(0, 64), "rate": number, "tag": integer(1, 4094),
-    "trunks": string(r"\d+(-\d+)?(;\d+(-\d+)?)*"), "firewall": boolean, "link_down": boolean, "mtu": integer(1, 65520),
+    "trunks": string(r"\d+(-\d+)?(;\d+(-\d+)?)*"), "firewall": flag, "link_down": flag, "mtu": integer(1, 65520),
 }  # fmt: skip
-_AGENT: dict[str, Check] = {"enabled": boolean, "fstrim_cloned_disks": boolean, "freeze-fs-on-backup": boolean, "type": choice("virtio", "isa")}
+_AGENT: dict[str, Check] = {"enabled": flag, "fstrim_cloned_disks": flag, "freeze-fs-on-backup": flag, "type": choice("virtio", "isa")}
 
 
 def split_properties(text: str, key: str) -> tuple[str, dict[str, str]]:
@@ -61,20 +61,23 @@ def join_properties(lead: str, named: Mapping[str, str]) -> str:
     return ",".join([lead, *(f"{k}={v}" for k, v in sorted(named.items()))])
 
 
-def _checked(text: str, schema: Mapping[str, Check], lead: str, aliases: Mapping[str, str] = {}) -> dict[str, Any]:
+def checked(text: str, schema: Mapping[str, Check], lead: str | None, aliases: Mapping[str, str] = {}, *, required: bool = True) -> dict[str, Any]:
+    """The values of a property string. `lead` names the one that may stand without its name, and that with `required` must be there."""
     given: dict[str, str] = {}
     for item in text.split(","):
         name, equals, value = item.partition("=")
-        name, value = (aliases.get(name, name), value) if equals else (lead, name)
         if not item.strip():
             continue
+        if not equals and lead is None:
+            raise ValueError("invalid format - value without key, but schema does not define a default key")
+        name, value = (aliases.get(name, name), value) if equals else (lead or "", name)
         if name in given:
             raise ValueError(f"invalid format - duplicate key in comma-separated list property: {name}")
         if name not in schema:
             raise ValueError(f"invalid format - invalid key in comma-separated list property: {name}")
         given[name] = value
     errors, values = {}, {}
-    if lead not in given:
+    if required and lead is not None and lead not in given:
         errors[lead] = "property is missing and it is not optional"
     for name, value in given.items():
         try:
@@ -90,7 +93,7 @@ def drive(slot: str) -> Check:
     """The check of a drive in that slot; gives it in the form the configuration shows."""
 
     def check(value: object) -> str:
-        values = _checked(TEXT(value), _BUS[slot.rstrip("0123456789")], "file", {"volume": "file"})
+        values = checked(TEXT(value), _BUS[slot.rstrip("0123456789")], "file", {"volume": "file"})
         if values["file"] in ("none", "cdrom"):
             values.setdefault("media", "cdrom")
         if "size" in values:
@@ -106,7 +109,7 @@ def network(value: object) -> str:
     for item in TEXT(value).split(","):
         name, equals, mac = item.partition("=")
         items += [f"model={name}", f"macaddr={mac}"] if equals and name in NIC_MODELS else [item]
-    values = _checked(",".join(items), _NET, "model")
+    values = checked(",".join(items), _NET, "model")
     model, mac = values.pop("model"), values.pop("macaddr", None)
     return join_properties(f"{model}={mac.upper()}" if mac else str(model), {k: str(v) for k, v in values.items()})
 
@@ -114,7 +117,7 @@ def network(value: object) -> str:
 def agent(value: object) -> str:
     """The guest agent's settings, as they were given."""
     text = str(TEXT(value))
-    _checked(text, _AGENT, "enabled")
+    checked(text, _AGENT, "enabled")
     return text
 
 

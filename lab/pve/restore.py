@@ -9,14 +9,15 @@ from lab.pve.config import VmConfig, parse
 from lab.pve.errors import failed
 from lab.pve.properties import join_properties, size_text, split_properties
 from lab.pve.tasks import Task
-from lab.pve.vms import Vms, new_mac, new_uuid
+from lab.pve.vms import HALF_RESTORED, Vms, new_mac, new_uuid
 
 
 async def restore(vms: Vms, vmid: int, archive: archives.Archive, values: dict[str, str], storage: str | None, task: Task, *, unique: bool) -> None:
-    """Make a VM, whose id is reserved, from a backup; `values` win over what is in it. If that fails nothing of it is left."""
-    config, folder = VmConfig({"lock": "create"}), vms.storages.folder / "local-lvm" / f".restore-{vmid}.tmp"
+    """Make a VM, whose id is reserved, from a backup; `values` win over what is in it. If that fails its volumes go, and the VM stays, with nothing in it."""
+    config, before, folder = VmConfig(), vms.storages.owned(vmid), vms.storages.folder / "local-lvm" / f".restore-{vmid}.tmp"
     try:
         async with vms.locked(vmid, 1):
+            vms.files.write(vmid, VmConfig(dict(HALF_RESTORED)))
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             task.say(f"restore vma archive: vma extract -v -r - /var/lib/vz/dump/{archive.path.name}")
@@ -36,13 +37,10 @@ async def restore(vms: Vms, vmid: int, archive: archives.Archive, values: dict[s
             for slot, (volume, _) in boot.drives(saved).items():
                 if "cloudinit" in volume:
                     config.current[slot] = await disks.create(vms, vmid, slot, f"{storage or volume.partition(':')[0]}:cloudinit,media=cdrom")
-            del config.current["lock"]
             vms.files.write(vmid, config)
             task.say(f"restored at {time.strftime('%Y-%m-%d %H:%M:%S')}")
     except BaseException as error:
-        for volume in vms.storages.owned(vmid):
-            vms.storages.free(volume)
-        vms.files.remove(vmid)
+        vms.free(vmid, before)  # "VM state is NOT cleaned up"
         if isinstance(error, Exception):
             raise failed(f"unable to restore VM {vmid} - {error}") from None
         raise

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from lab.pve.errors import failed
+from lab.pve.errors import GuestError, failed
 from lab.pve.properties import agent_enabled
 from lab.pve.schema import TEXT, boolean, choice, integer, string, words
 from lab.pve.server import VM, VM_PATH, Call, route
@@ -22,6 +22,14 @@ async def _ask(call: Call, command: str, arguments: dict[str, object] | None = N
     return await call.vms.machine(call.vmid).agent(f"guest-{command}", arguments)
 
 
+async def _simple(call: Call, command: str) -> dict[str, Any]:
+    """A command without parameters: the guest's error is a result, not one of the call's."""
+    try:
+        return {"result": await _ask(call, command)}
+    except GuestError as error:
+        return {"result": {"error": error.error}}
+
+
 @route("GET", AGENT)
 async def index(call: Call) -> Any:
     """The agent's commands."""
@@ -31,7 +39,7 @@ async def index(call: Call) -> Any:
 def _declare(method: str, command: str) -> None:
     @route(method, f"{AGENT}/{command}", need=NEED)
     async def handler(call: Call) -> Any:
-        return {"result": await _ask(call, command)}
+        return await _simple(call, command)
 
 
 for _command in READ:
@@ -43,7 +51,7 @@ for _command in WRITE:
 @route("POST", AGENT, {"command": choice(*sorted([*READ, *WRITE]))}, ("command",), need=NEED)
 async def any_command(call: Call) -> Any:
     """Tell the guest's agent, the command as a parameter."""
-    return {"result": await _ask(call, call.values["command"])}
+    return await _simple(call, call.values["command"])
 
 
 @route("POST", AGENT + "/exec", {"command": words, "input-data": string(maximum=64 << 10)}, ("command",), need=NEED)

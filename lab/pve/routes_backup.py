@@ -64,8 +64,6 @@ async def backup(call: Call) -> Any:
         who.need(f"/storage/{storage}", "Datastore.Allocate")
     if later := [name for name in kept if name not in ("keep-all", "keep-last")]:
         raise not_covered(f"'{later[0]}' of prune-backups")
-    if ids[0] not in call.vms.files.ids():
-        raise failed(f"unable to find VM '{ids[0]}'")
     compress = given.get("compress", "0")
     archives.new(call.vms.storages, storage, ids[0], compress, 0)  # raises where this cannot be
     wanted = vzdump.Wanted(storage, given.get("mode", "snapshot"), compress, given.get("notes-template", ""), bool(given.get("protected")),

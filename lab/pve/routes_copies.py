@@ -6,6 +6,7 @@ from lab.pve import archives, change, copies, power
 from lab.pve import restore as restoring
 from lab.pve.config import parse
 from lab.pve.errors import ApiError, bad_parameters, failed, not_covered
+from lab.pve.formats import DNS_NAME
 from lab.pve.options import option
 from lab.pve.properties import DRIVE_KEY
 from lab.pve.routes_storage import may_backup
@@ -41,8 +42,7 @@ async def create(call: Call) -> Any:
         await copies.create(call.vms, vmid, values, storage, task)
         if given.get("start"):
             task.say("Execute autostart")
-            async with call.vms.locked(vmid):
-                await power.start(call.vms, vmid)
+            power.start_task(call.vms, vmid, call.who.token)
 
     return call.task("qmcreate", work, vmid)
 
@@ -78,8 +78,7 @@ async def _restore(call: Call) -> str:
         await restoring.restore(call.vms, vmid, archive, values, storage, task, unique=bool(given.get("unique")))
         if given.get("start"):
             task.say("Execute autostart")
-            async with call.vms.locked(vmid):
-                await power.start(call.vms, vmid)
+            power.start_task(call.vms, vmid, call.who.token)
 
     return call.task("qmrestore", work, vmid)
 
@@ -92,12 +91,13 @@ async def destroy(call: Call) -> Any:
     await copies.may_destroy(call.vms, call.vmid)
 
     async def work(task: Task) -> None:
-        await copies.destroy(call.vms, call.vmid, unreferenced=bool(call.values.get("destroy-unreferenced-disks")))
+        given = call.values
+        await copies.destroy(call.vms, call.vmid, unreferenced=bool(given.get("destroy-unreferenced-disks")), skiplock=bool(given.get("skiplock")))
 
     return call.task("qmdestroy", work)
 
 
-@route("POST", VM + "/clone", {"newid": vm_id, "name": TEXT, "full": boolean, "storage": STORAGE, "target": TEXT, "snapname": SNAPSHOT, "description": TEXT,
+@route("POST", VM + "/clone", {"newid": vm_id, "name": DNS_NAME, "full": boolean, "storage": STORAGE, "target": TEXT, "snapname": SNAPSHOT, "description": TEXT,
                                "pool": TEXT, "format": choice("raw", "qcow2", "vmdk"), "bwlimit": integer(0)},
        ("newid",), need=(VM_PATH, "VM.Clone"))  # fmt: skip
 async def clone(call: Call) -> Any:

@@ -15,6 +15,12 @@ _ROOT_ONLY: dict[str, Check] = {"skiplock": boolean, "keepActive": boolean, "mig
 _NEED_RUNNING = ("reset", "reboot", "suspend", "resume")
 
 
+def _known(call: Call) -> None:
+    """Raise when there is no such VM, in the words in which the real one looks for its process."""
+    if call.vmid not in call.vms.files.ids():
+        raise failed(f"unable to find configuration file for VM {call.vmid} on node '{call.vms.settings.node}'")
+
+
 def _power(verb: str, kind: str, parameters: dict[str, Check], root_only: tuple[str, ...]) -> Callable[[Callable[[Call, Task], Awaitable[None]]], Any]:
     """A call under `status/` that runs as a task. The parameters in `root_only` are refused to everybody else."""
 
@@ -24,13 +30,17 @@ def _power(verb: str, kind: str, parameters: dict[str, Check], root_only: tuple[
             for name in root_only:
                 if call.values.get(name) and not call.who.root:
                     raise bad_parameters({name: "Only root may use this option."})
-            call.vms.files.read(call.vmid)
-            if verb in _NEED_RUNNING and not call.vms.running(call.vmid):
-                raise failed(f"VM {call.vmid} not running")
-            if verb in ("shutdown", "reboot") and not call.values.get("forceStop") and await power.paused(call.vms, call.vmid):
+            if verb in _NEED_RUNNING:
+                _known(call)
+                if not call.vms.running(call.vmid):
+                    raise failed(f"VM {call.vmid} not running")
+            there = call.vmid in call.vms.files.ids()
+            if there and verb in ("shutdown", "reboot") and not call.values.get("forceStop") and await power.paused(call.vms, call.vmid):
                 raise failed("VM is paused - cannot shutdown")
 
             async def work(task: Task) -> None:
+                if verb != "start":
+                    _known(call)
                 if call.values.get("overrule-shutdown") and (ended := call.vms.tasks.abort("qmshutdown", call.vmid)):
                     task.say(f"overruled qmshutdown tasks: {', '.join(ended)}")
                 async with call.vms.locked(call.vmid):
@@ -57,7 +67,7 @@ async def start(call: Call, task: Task) -> None:
 @_power("stop", "qmstop", _TIMEOUT | {"overrule-shutdown": boolean}, ("skiplock", "keepActive", "migratedfrom"))
 async def stop(call: Call, task: Task) -> None:
     """Pull the plug."""
-    await call.vms.machine(call.vmid).kill()
+    await power.stop(call.vms, call.vmid)
 
 
 @_power("shutdown", "qmshutdown", _TIMEOUT | {"forceStop": boolean}, ("skiplock", "keepActive"))
@@ -65,7 +75,7 @@ async def shutdown(call: Call, task: Task) -> None:
     """Ask the guest to power off."""
     if await power.paused(call.vms, call.vmid):
         task.say("VM is paused - stop instead of shutdown")
-        await call.vms.machine(call.vmid).kill()
+        await power.stop(call.vms, call.vmid)
     await power.shutdown(call.vms, call.vmid, call.values.get("timeout"), force=bool(call.values.get("forceStop")))
 
 

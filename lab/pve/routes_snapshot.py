@@ -58,8 +58,7 @@ async def rollback(call: Call) -> Any:
     async def work(task: Task) -> None:
         await snapshots.rollback(call.vms, call.vmid, call.path["snapname"], task)
         if call.values.get("start") and not call.vms.running(call.vmid):
-            async with call.vms.locked(call.vmid):
-                await power.start(call.vms, call.vmid)
+            power.start_task(call.vms, call.vmid, call.who.token)
 
     return call.task("qmrollback", work)
 

@@ -77,7 +77,7 @@ async def content(call: Call) -> Any:
     rows = await call.vms.storages.content(storage, kind, vmid)
     if "backup" in CONTENT[storage] and kind in (None, "backup"):
         rows += [a.row() for a in archives.listing(call.vms.storages.dump, storage, vmid)]
-    return [r for r in rows if _may_read(call, str(r["volid"]))]
+    return [r for r in sorted(rows, key=lambda r: str(r["volid"]).lower()) if _may_read(call, str(r["volid"]))]
 
 
 @route("POST", CONTENTS, {"filename": TEXT, "size": string(r"\d+[MG]?"), "vmid": vm_id, "format": choice("raw", "qcow2", "subvol", "vmdk")},

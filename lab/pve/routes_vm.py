@@ -73,7 +73,7 @@ _CHANGE: dict[str, Check] = {"delete": names, "revert": names, "digest": string(
 
 def _change(call: Call) -> Change:
     values = {k: v for k, v in call.values.items() if k not in _CHANGE and k != "background_delay"}
-    if call.values.get("force") and "delete" not in call.values:
+    if "force" in call.values and "delete" not in call.values:
         raise bad_parameters({"delete": "missing property - 'force' requires this property"})
     wanted = Change(change.normalized({k: str(v) for k, v in values.items()}), call.values.get("delete", []), call.values.get("revert", []),
                     bool(call.values.get("force")), call.values.get("digest"), bool(call.values.get("skiplock")))  # fmt: skip
@@ -127,6 +127,8 @@ async def resize(call: Call) -> Any:
 
     async def work(task: Task) -> None:
         async with call.vms.locked(call.vmid):
+            if not call.values.get("skiplock"):
+                call.vms.files.read(call.vmid).check_lock()
             await disks.resize(call.vms, call.who, call.vmid, call.values["disk"], call.values["size"], call.values.get("digest"))
 
     return call.task("resize", work)

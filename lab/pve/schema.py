@@ -76,11 +76,18 @@ def number(value: object) -> str:
 
 
 def boolean(value: object) -> int:
-    """0 or 1, in any of the spellings the real API takes."""
-    text = str(int(value)) if isinstance(value, bool) else _plain(value, "boolean").lower()
-    if text in ("1", "on", "yes", "true"):
+    """0 or 1: a parameter that is a switch takes no words, and from JSON a boolean too."""
+    text = str(int(value)) if isinstance(value, bool) else _plain(value, "boolean")
+    if text not in ("0", "1"):
+        raise ValueError(f"type check ('boolean') failed - got '{value}'")
+    return int(text)
+
+
+def flag(value: str) -> int:
+    """A switch inside a property string, where words are taken as well."""
+    if value.lower() in ("1", "on", "yes", "true"):
         return 1
-    if text in ("0", "off", "no", "false"):
+    if value.lower() in ("0", "off", "no", "false"):
         return 0
     raise ValueError(f"type check ('boolean') failed - got '{value}'")
 

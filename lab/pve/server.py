@@ -6,7 +6,6 @@ import re
 import ssl
 import time
 import traceback
-import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,16 @@ from typing import Any
 from aiohttp import web
 
 from lab.pve.auth import Tokens, Who
-from lab.pve.errors import ApiError, bad_parameters
+from lab.pve.errors import ApiError, bad_parameters, not_covered
 from lab.pve.options import option_check
+from lab.pve.parameters import parameters
 from lab.pve.schema import Check, verify, vm_id
 from lab.pve.tasks import Task
 from lab.pve.vms import Vms
 
 VM, VM_PATH = "/nodes/{node}/qemu/{vmid}", "/vms/{vmid}"
 FORMATS = ("json", "extjs")  # extjs: always 200, and `success` says how it went
+LOGIN = {("POST", "/access/ticket"), ("GET", "/access/domains")}  # what the real one answers to whoever has no token
 
 
 @dataclass
@@ -55,9 +56,10 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Route:
-    """A call of the API. `need`: a path and the privileges of which the caller must have one there; checked before anything else."""
+    """A call of the API; `path` is as it was declared. `need`: a path and the privileges of which the caller must have one there; checked before anything else."""
 
     method: str
+    path: str
     pattern: re.Pattern[str]
     handler: Handler
     parameters: dict[str, Check]
@@ -72,10 +74,11 @@ ROUTES: list[Route] = []
 def route(method: str, path: str, parameters: dict[str, Check] | None = None, required: tuple[str, ...] = (), *,
           need: tuple[str, ...] = (), config: bool = False) -> Callable[[Handler], Handler]:  # fmt: skip
     """Declare a call. In `path`, `{name}` is a part of it; with `config` it takes a VM's settings too."""
-    pattern = re.compile(re.sub(r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] == 'volume' else '[^/]+'})", path))
+    slashes = path.replace("/", "/+")  # doubled ones are one, but for those inside a volume's id
+    pattern = re.compile(re.sub(r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] == 'volume' else '[^/]+'})", slashes))
 
     def add(handler: Handler) -> Handler:
-        ROUTES.append(Route(method, pattern, handler, parameters or {}, required, need, config))
+        ROUTES.append(Route(method, path, pattern, handler, parameters or {}, required, need, config))
         return handler
 
     return add
@@ -91,7 +94,7 @@ class Server:
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request, and write a line about it: time, token, method, path, status, seconds."""
         began, token = time.monotonic(), "-"
-        form, _, rest = request.path.removeprefix("/api2/").partition("/")
+        form, _, rest = request.path.removeprefix("/api2/").lstrip("/").partition("/")
         body: dict[str, Any] | None = None
         status, reason = 200, "OK"
         try:
@@ -99,10 +102,13 @@ class Server:
                 raise ApiError(501, f"no such file '{request.path}'")
             if form not in FORMATS:
                 raise ApiError(501, f"no formatter for uri /{rest}, {form}")
+            if (request.method, f"/{rest}") in LOGIN:
+                body = {"data": None}
+                raise not_covered("a login without an API token")
             who = self.tokens.who(request.headers.get("Authorization"))
             token = who.token
             body = {"data": None}
-            body = await self.dispatch(request, "/" + rest.rstrip("/"), who)
+            body = await self.call(request.method, "/" + rest.rstrip("/"), who, lambda: parameters(request))
         except ApiError as error:
             status, reason = error.status, error.message
             if body is not None:
@@ -128,12 +134,12 @@ class Server:
         with open(self.access_log, "a") as log:
             log.write(line)
 
-    async def dispatch(self, request: web.Request, path: str, who: Who) -> dict[str, Any]:
-        """Find the call and run it."""
+    async def call(self, method: str, path: str, who: Who, read: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Find the call and run it; `read` gives its parameters."""
         for known in ROUTES:
-            if known.method == request.method and (match := known.pattern.fullmatch(path)):
+            if known.method == method and (match := known.pattern.fullmatch(path)):
                 parts = match.groupdict()
-                given = await _parameters(request)
+                given = await read()
                 for name in given.keys() & parts.keys():
                     if str(given.pop(name)) != parts[name]:
                         raise bad_parameters({name: "duplicate parameter (already defined in URI) with conflicting values!"})
@@ -149,51 +155,11 @@ class Server:
                 call = Call(self, who, parts, values)
                 data = await known.handler(call)
                 return {"data": data} | ({} if call.total is None else {"total": call.total})
-        raise ApiError(501, f"Method '{request.method} {path}' not implemented")
+        raise ApiError(501, f"Method '{method} {path}' not implemented")
 
     def _check_node(self, node: str | None) -> None:
         if node not in (None, "localhost", self.vms.settings.node):
             raise ApiError(500, f"hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known")
-
-
-async def _parameters(request: web.Request) -> dict[str, Any]:
-    """The query's parameters, and the body's; the query's win."""
-    given: dict[str, Any] = {}
-    if request.can_read_body:
-        if request.method not in ("POST", "PUT"):
-            raise ApiError(501, f"Unexpected content for method '{request.method}'")
-        if request.content_type == "application/json":
-            given = _json(await request.text())
-        elif request.content_type == "multipart/form-data":
-            given = {key: str(value) for key, value in (await request.post()).items()}
-        else:
-            given = _pairs(await request.text())
-    given |= _pairs(request.query_string)
-    given.pop("_dc", None)  # browsers' way around caches
-    return given
-
-
-def _pairs(text: str) -> dict[str, Any]:
-    found = urllib.parse.parse_qs(text, keep_blank_values=True)
-    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text or "{}")
-    except ValueError:
-        raise ApiError(500, "malformed JSON string") from None
-    if not isinstance(content, dict):
-        raise bad_parameters({"": "an object is required"})
-    return {key: _from_json(value) for key, value in content.items() if value is not None}
-
-
-def _from_json(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_json(v) for v in value]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 async def serve(vms: Vms, tokens: Tokens, host: str, port: int, cert: Path, key: Path) -> None:

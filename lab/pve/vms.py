@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import secrets
 import uuid
@@ -18,6 +19,8 @@ from lab.pve.machine import Machine
 from lab.pve.properties import VOLUME_KEY, agent_enabled, size_bytes, split_properties
 from lab.pve.storage import Storages
 from lab.pve.tasks import Tasks
+
+HALF_RESTORED = {"memory": "128"}  # a VM's settings until its restore is done, and when it fails: not even a lock is among them
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Vms:
         archives.clear(self.storages.dump)
         for vmid in self.files.ids():
             config = self.files.read(vmid)
-            if config.current.get("lock") in ("create", "clone"):
+            if config.current.get("lock") in ("create", "clone") or config.current == HALF_RESTORED:
                 for volume in self.storages.owned(vmid):
                     self.storages.free(volume)
                 self.files.remove(vmid)
@@ -105,20 +108,37 @@ class Vms:
                     self.storages.free(volume)
         self.files.remove(vmid)
 
+    def undo(self, vmid: int, before: list[str]) -> None:
+        """Remove what was begun of a VM: its configuration and its volumes, but for those that were there before."""
+        self.free(vmid, before)
+        self.files.remove(vmid)
+
+    def free(self, vmid: int, before: list[str]) -> None:
+        """Remove a VM's volumes, but for those that were there before."""
+        for volume in self.storages.owned(vmid):
+            if volume not in before:
+                self.storages.free(volume)
+
     async def status(self, vmid: int, *, full: bool = False) -> dict[str, Any]:
         """A VM's standing, as lists and `status/current` show it."""
         config, machine = self.files.read(vmid).current, self.machine(vmid)
-        pid, cpus = machine.pid(), int(config.get("cores", 1)) * int(config.get("sockets", 1))
+        pid, cpus = machine.pid(), min(int(config.get("cores", 1)) * int(config.get("sockets", 1)), os.cpu_count() or 1)
+        figures = machine.figures(cpus)
+        nics = figures.pop("nics")
         answer: dict[str, Any] = {
             "vmid": vmid, "name": config.get("name", f"VM {vmid}"), "status": "running" if pid else "stopped", "cpus": int(config.get("vcpus") or cpus),
             "maxmem": int(config.get("memory", "512").removeprefix("current=")) << 20, "maxdisk": _boot_disk_size(config), "disk": 0,
-            "diskread": 0, "diskwrite": 0, **machine.figures(cpus),
+            "diskread": 0, "diskwrite": 0, **figures,
         }  # fmt: skip
         answer |= {"pid": pid} if pid else {}
         answer |= {key: config[key] for key in ("tags", "lock") if key in config}
         answer |= {"template": 1} if config.get("template") == "1" else {}
         answer |= {"serial": 1} if any(re.fullmatch(r"serial\d", key) for key in config) else {}
-        return answer | (await self._live(machine, config) if full else {})
+        if (balloon := int(config.get("balloon", 0))) > 0:
+            answer |= {"balloon_min": balloon << 20, "shares": int(config.get("shares", 1000))}
+        if full:
+            answer |= ({"nics": nics} if nics else {}) | await self._live(machine, config)
+        return answer
 
     @staticmethod
     async def _live(machine: Machine, config: dict[str, str]) -> dict[str, Any]:
@@ -127,9 +147,16 @@ class Vms:
         if machine.pid():
             with contextlib.suppress(ApiError):  # it may just have ended
                 answer["qmpstatus"] = (await machine.qmp("query-status"))["status"]
-                stats = [b["stats"] for b in await machine.qmp("query-blockstats")]
-                answer |= {"diskread": sum(s["rd_bytes"] for s in stats), "diskwrite": sum(s["wr_bytes"] for s in stats), **await machine.describe()}
+                stats = {_slot(b): b["stats"] for b in await machine.qmp("query-blockstats")}
+                answer |= {"diskread": sum(s["rd_bytes"] for s in stats.values()), "diskwrite": sum(s["wr_bytes"] for s in stats.values())}
+                answer |= {"blockstat": stats, "proxmox-support": {}, **await machine.describe()}  # it has none of the patches that would be told
         return answer
+
+
+def _slot(drive: dict[str, Any]) -> str:
+    """The slot of a drive in QEMU's figures: that of its device, for while a backup runs its bytes go by another name."""
+    device = re.search(r"(?:^|/)((?:scsi|virtio|ide|sata)\d+)(?:/|$)", drive.get("qdev", ""))
+    return device[1] if device else str(drive.get("node-name") or drive.get("device", "")).removeprefix("drive-")
 
 
 def _boot_disk_size(config: dict[str, str]) -> int:

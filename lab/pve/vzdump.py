@@ -65,6 +65,8 @@ def _stamp(when: float) -> str:
 
 
 async def _make(vms: Vms, vmid: int, wanted: Wanted, began: float, task: Task) -> archives.Archive:
+    if vmid not in vms.files.ids():
+        raise failed(f"unable to find VM '{vmid}'")
     async with vms.marked(vmid, "backup"):
         config = vms.files.read(vmid)
         config.current.pop("lock", None)

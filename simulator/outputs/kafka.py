@@ -2,17 +2,19 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from simulator.errors import SimulatorError
-from simulator.events import Events
+from simulator.events import DUPLICATE, Events
 from simulator.ndjson import keys, label_values, values
 from simulator.outputs.base import Batch, Encoder, counted
+from simulator.outputs.pauses import Pauses
 from simulator.outputs.place import Kept, kept_from, kept_text, resumed
 from simulator.population import population
 from simulator.schema import labels
@@ -27,13 +29,15 @@ _UNSETTLED = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILAB
 
 @dataclass(frozen=True)
 class KafkaEncoder:
-    """The records' keys and values, and their labels."""
+    """The records' keys and values, their labels, and which of them are repetitions, with the epochs of their events."""
 
     def __call__(self, stream: Stream, epoch: int, records: Events) -> Batch:
         """Columns; they become messages where they are sent."""
         people = population(stream.seed, stream.accounts)
         made = values(stream.seed, people, records)
-        payload = (keys(stream.seed, people, records).cast(pa.binary()), made, label_values(labels(records)))
+        rows = np.flatnonzero(records.extra == DUPLICATE)
+        repeated = list(zip(rows.tolist(), ((records.ts[rows] - stream.begins(0)) // stream.epoch_ms).tolist(), strict=True))
+        payload = (keys(stream.seed, people, records).cast(pa.binary()), made, label_values(labels(records)), repeated)
         return counted(stream, epoch, records, payload, made.nbytes)
 
 
@@ -55,19 +59,26 @@ class KafkaOutput:
         return found.stream if found else None
 
     def begin(self, stream: Stream) -> int:
-        """Make the topics that are missing, end what a killed simulator left open, and read which epoch is next."""
+        """Make the topics that are missing, end what a killed simulator left open, and read which epoch is next.
+
+        Looked at twice: what is to be refused must not end the simulator that runs, and only after its end it is known how far it came.
+        """
         self._ensure()
+        resumed(self._read(), self.resume, stream, self.what)
         self._fence()
-        self._stream = stream
-        return resumed(self._read(), self.resume, stream, self.what)
+        kept = self._read()
+        self._stream, self._pauses = stream, Pauses(stream, kept.pauses, kept.at) if kept else Pauses(stream)
+        return resumed(kept, self.resume, stream, self.what)
 
     def write(self, batch: Batch) -> None:
         """One transaction: records, labels, and the number of the next epoch."""
         for left in reversed(range(_TRIES)):
             try:
                 self._producer.begin_transaction()
+                self._pauses.begin(batch.epoch, round(time.time() * 1000))
                 self._send(batch)
                 self._commit()
+                self._pauses.sent()
                 return
             except KafkaException as error:
                 cause = error.args[0]
@@ -84,14 +95,22 @@ class KafkaOutput:
             self._producer = None
 
     def _send(self, batch: Batch) -> None:
-        who, what, labelled = batch.payload
+        who, what, labelled, repeated = batch.payload
+        times = self._pauses.times(repeated)
         for at in range(0, len(who), _CHUNK):
             # The client takes messages one by one: here, and only here, each record is an object. A message's own time is that of the clock:
-            # with times of sending in the past the topic's retention would remove them at once.
+            # with times of sending in the past the topic's retention would remove them at once. Only what is repeated across a pause has its own.
             chunk = [{"key": k, "value": v} for k, v in zip(*(c.slice(at, _CHUNK).to_pylist() for c in (who, what)), strict=True)]
-            self._hand(self.topic, chunk)
+            begin = 0
+            for row in [r - at for r in times if at <= r < at + len(chunk)]:
+                self._hand(self.topic, chunk[begin:row])
+                self._producer.produce(self.topic, **chunk[row], timestamp=times[at + row])  # in a batch librdkafka takes no time
+                begin = row + 1
+            self._hand(self.topic, chunk[begin:])
         self._hand(self.topic + ".labels", [{"value": v} for v in labelled.to_pylist()])
-        self._hand(self.topic + ".progress", [{"key": self.topic.encode(), "value": kept_text(self._stream, batch.epoch + 1).encode()}])
+        self._hand(
+            self.topic + ".progress", [{"key": self.topic.encode(), "value": kept_text(self._stream, batch.epoch + 1, pauses=self._pauses.record).encode()}]
+        )
 
     def _hand(self, topic: str, messages: list[dict[str, Any]]) -> None:
         while messages and len(self._producer) > _QUEUED:
@@ -186,7 +205,8 @@ class KafkaOutput:
         while time.monotonic() < until:
             for message in consumer.consume(1000, timeout=1.0):
                 if message.error() is None:
-                    found = kept_from(message.value(), self.what)
+                    kind, at = message.timestamp()
+                    found = replace(kept_from(message.value(), self.what), at=at if kind else None)
                 elif message.error().code() == KafkaError._PARTITION_EOF:
                     return found
                 else:

@@ -10,7 +10,7 @@ from simulator.errors import SimulatorError
 from simulator.events import Events
 from simulator.ndjson import label_values, lines, values
 from simulator.outputs.base import Batch, Encoder, counted
-from simulator.outputs.place import EpochFile, resumed
+from simulator.outputs.place import EpochFile, resumed, unwritten
 from simulator.population import population
 from simulator.schema import labels
 from simulator.stream import Stream
@@ -45,23 +45,42 @@ class LinesOutput:
 
     def begin(self, stream: Stream) -> int:
         """Open the files, and cut off what was written beyond the epoch file."""
-        self._stream, first, sizes = stream, 0, {}
+        self._stream, first, kept = stream, 0, None
         if self._place:
             self._place.lock()
             kept = self._place.read()
-            first, sizes = resumed(kept, self.resume, stream, self.target), kept.sizes if kept else {}
+            first = resumed(kept, self.resume, stream, self.target)
+        if kept:
+            self._same_files(kept.sizes)
+        else:
+            self._untouched()
         for n, path in enumerate(self._paths):
             if path:
-                self._files[n] = self._open(path, sizes.get(str(n), 0), new=first == 0)
+                self._files[n] = self._open(path, kept.sizes[str(n)] if kept else 0)
         if self.target == "-":
             self._files[0] = sys.stdout.buffer
         self._keep(first)
         return first
 
-    def _open(self, path: Path, size: int, new: bool) -> BinaryIO:
+    def _same_files(self, sizes: dict[str, int]) -> None:
+        """Labels that were left out for a while would lack what was sent meanwhile, and be taken for whole."""
+        if ("1" in sizes) != (self._paths[1] is not None):
+            begun, remedy = ("with", "Give the same --labels") if "1" in sizes else ("without", "Leave it out, or begin a new file")
+            raise SimulatorError("resume", self.target, f"it was begun {begun} --labels", remedy)
+
+    def _untouched(self) -> None:
+        for path in filter(None, self._paths):
+            try:
+                size = path.stat().st_size
+            except OSError:  # it is not there, or `_open` will tell what is wrong with it
+                size = 0
+            if size and self._place:
+                raise self._place.missed(path, "file")
+            if size:
+                raise SimulatorError("write", str(path), "it is not empty", "Give another file")
+
+    def _open(self, path: Path, size: int) -> BinaryIO:
         try:
-            if new and self._place is None and path.exists():
-                raise SimulatorError("write", str(path), "it exists already", "Give another file")
             file = open(path, "ab")  # noqa: SIM115 (closed by close)
             if file.tell() < size:
                 raise SimulatorError("resume", str(path), f"it has {file.tell()} bytes, and {size} were written", "Bring it back, or begin a new file")
@@ -81,19 +100,28 @@ class LinesOutput:
                 except BrokenPipeError:
                     raise
                 except OSError as error:
-                    raise SimulatorError("write", self.target, error.strerror or str(error), "Make room, and go on with --resume") from error
+                    raise (unwritten(self.target, error) if self._place else unwritten("stdout", error, "Make room, and begin again")) from error
         self._keep(batch.epoch + 1)
 
     def _keep(self, epoch: int) -> None:
         if self._place:
-            for file in filter(None, self._files):
-                os.fsync(file.fileno())
+            try:
+                for file in filter(None, self._files):
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise unwritten(self.target, error) from error
             self._place.write(self._stream, epoch, {str(n): f.tell() for n, f in enumerate(self._files) if f})
 
     def close(self) -> None:
         """Close the files."""
-        for file in self._files:
-            if file and file is not sys.stdout.buffer:
+        for file in filter(None, self._files):
+            try:
+                file.flush()
+            except OSError:  # the rest of an epoch that does not count: nothing tries to write it again, neither here nor at Python's exit
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, file.fileno())
+                os.close(null)
+            if file is not sys.stdout.buffer:
                 file.close()
         if self._place:
             self._place.release()

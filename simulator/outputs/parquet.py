@@ -1,6 +1,7 @@
 """A folder of Parquet: `events/`, `malformed/` and `labels/`, one file an epoch. A file that is half written has another name, and is made again."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from simulator.errors import SimulatorError
 from simulator.events import DAMAGED, Events
 from simulator.ndjson import keys, values
 from simulator.outputs.base import Batch, Encoder, counted
-from simulator.outputs.place import EpochFile, resumed, sync_folder
+from simulator.outputs.place import EpochFile, resumed, sync_folder, unwritten
 from simulator.population import population
 from simulator.schema import MALFORMED, labels, table
 from simulator.stream import Stream
@@ -52,7 +53,7 @@ class ParquetEncoder:
             part.replace(path)
             sync_folder(path.parent)
         except OSError as error:
-            raise SimulatorError("write", str(path), error.strerror or str(error), "Make room, and go on with --resume") from error
+            raise unwritten(str(path), error) from error
         return path.stat().st_size
 
 
@@ -78,8 +79,16 @@ class ParquetOutput:
         except OSError as error:
             raise SimulatorError("write", str(self.folder), error.strerror or str(error), "Give a folder that can be written") from error
         self._place.lock()
-        self._stream, self._next = stream, resumed(self._place.read(), self.resume, stream, str(self.folder))
-        self._settle(self._next)
+        kept = self._place.read()
+        first = resumed(kept, self.resume, stream, str(self.folder))
+        try:
+            for name in TABLES:
+                if kept is None and any((self.folder / name).iterdir()):
+                    raise self._place.missed(self.folder / name, "folder")
+            self._settle(first)
+        except OSError as error:
+            raise unwritten(str(self.folder), error) from error
+        self._stream, self._next = stream, first
         self._place.write(stream, self._next)
         return self._next
 
@@ -91,7 +100,8 @@ class ParquetOutput:
     def close(self) -> None:
         """Remove what workers made ahead, and give the folder free."""
         if self._next is not None:
-            self._settle(self._next)
+            with suppress(OSError):  # then the next one to begin does it
+                self._settle(self._next)
         self._place.release()
 
     def _settle(self, first: int) -> None:

@@ -18,6 +18,8 @@ class Kept:
     stream: Stream
     next: int
     sizes: dict[str, int]
+    pauses: tuple[tuple[int, int], ...] = ()
+    at: int | None = None  # when it was written, where that is known
 
 
 def differing(asked: Stream, kept: Stream) -> str:
@@ -30,14 +32,20 @@ def kept_from(text: str | bytes, what: str) -> Kept:
     """Read what was kept. Raises SimulatorError when it is damaged or of another version."""
     try:
         found: dict[str, Any] = json.loads(text)
-        return Kept(Stream.from_record(found["stream"]), int(found["next"]), dict(found["sizes"]))
+        pauses = tuple((int(epoch), int(at)) for epoch, at in found.get("pauses", ()))
+        return Kept(Stream.from_record(found["stream"]), int(found["next"]), dict(found["sizes"]), pauses)
     except (ValueError, KeyError, TypeError) as error:
         raise SimulatorError("resume", what, f"its record of the epoch cannot be read ({error})", "Begin a new stream elsewhere") from error
 
 
-def kept_text(stream: Stream, epoch: int, sizes: dict[str, int] | None = None) -> str:
+def unwritten(what: str, error: OSError, remedy: str = "Make room, and go on with --resume") -> SimulatorError:
+    """What is told of a disk that took no more."""
+    return SimulatorError("write", what, error.strerror or str(error), remedy)
+
+
+def kept_text(stream: Stream, epoch: int, sizes: dict[str, int] | None = None, pauses: tuple[tuple[int, int], ...] = ()) -> str:
     """The form of the record."""
-    return json.dumps({"next": epoch, "sizes": sizes or {}, "stream": stream.record()})
+    return json.dumps({"next": epoch, "sizes": sizes or {}, "stream": stream.record(), **({"pauses": pauses} if pauses else {})})
 
 
 class EpochFile:
@@ -63,16 +71,27 @@ class EpochFile:
             return kept_from(self.path.read_bytes(), self.what)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise SimulatorError("read", str(self.path), error.strerror or str(error), "Give a place whose epoch file can be read") from error
 
     def write(self, stream: Stream, epoch: int, sizes: dict[str, int] | None = None) -> None:
         """Replace it."""
         part = self.path.with_name(self.path.name + ".part")
-        with open(part, "w") as file:
-            file.write(kept_text(stream, epoch, sizes))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
-        sync_folder(self.path.parent)
+        try:
+            with open(part, "w") as file:
+                file.write(kept_text(stream, epoch, sizes))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise unwritten(self.what, error) from error
+
+    def missed(self, path: Path, place: str) -> SimulatorError:
+        """What is told of a path with something in it, where there is no epoch file: it may be anybody's, so it is not cut off."""
+        return SimulatorError(
+            "write", str(path), f"it is not empty, and no {self.path.name} says how much of it counts", f"Bring it back, or give another {place}"
+        )
 
     def release(self) -> None:
         """Give the output free."""

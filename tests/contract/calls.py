@@ -80,6 +80,7 @@ READING["versions"] = {
 }
 READING["kafka"] = {
     "topic": lambda c: c.topic(NAME, ["retention.ms"]),
+    "topic_id": lambda c: c.topic_id(NAME),
     "end_offsets": lambda c: c.end_offsets(NAME),
 }
 WRITING: dict[str, dict[str, Callable[[Any], Any]]] = {

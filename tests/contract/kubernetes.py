@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from kubernetes.client import ApiException
+from kubernetes.client import ApiException, BatchV1Api
 
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service_account import ServiceAccountState
@@ -30,13 +30,13 @@ class Fake:
         self.client.accounts[self.namespace, name] = type(self.client.accounts[self.namespace, name])(True, frozenset(), False)
 
     def make_by_hand(self, *kinds: str) -> None:
-        """Make a namespace, or in it a role, an account or a config map, by hand."""
+        """Make a namespace, or in it a role, an account, a config map or a job, by hand."""
         self.client.foreign.update(kinds)
         for kind in kinds:
             if kind == "namespace":
                 self.client.namespaces[self.namespace] = NamespaceState()
-            elif kind == "config map":
-                self.client.others[self.namespace] = ["configmap mine"]
+            elif kind in ("config map", "job"):
+                self.client.others.setdefault(self.namespace, []).append(f"{kind.replace(' ', '')} mine")
             else:
                 self.client.accounts[self.namespace, "mine"] = ServiceAccountState("account" in kinds, frozenset({"get pods"}), bound=False)
 
@@ -89,6 +89,9 @@ class Real:
                 self.core.create_namespace({"metadata": {"name": self.namespace}})
             elif kind == "config map":
                 self.core.create_namespaced_config_map(self.namespace, meta)
+            elif kind == "job":
+                pod = {"spec": {"restartPolicy": "Never", "containers": [{"name": "mine", "image": "none"}]}}
+                BatchV1Api(self.client.api).create_namespaced_job(self.namespace, meta | {"spec": {"suspend": True, "template": pod}})
             elif kind == "account":
                 self.core.create_namespaced_service_account(self.namespace, meta)
             else:

@@ -40,6 +40,10 @@ class Fake:
         if lock:
             self.client.locked[self.name] = f"{key}: {'governance until 2999-01-01' if lock == 'retention' else lock}"
 
+    def write_text(self, key: str, text: str) -> None:
+        """Write an object that holds this text."""
+        self.client.texts[self.name, key] = text
+
     def unlock(self, key: str) -> None:
         """Take the object's lock away."""
         del self.client.locked[self.name]
@@ -92,6 +96,10 @@ class Real:
             last = bool(lock) and number == versions - 1
             until = Retention(GOVERNANCE, datetime.now(UTC) + timedelta(days=1)) if last and lock == "retention" else None
             s3.put_object(self.name, key, io.BytesIO(b"text"), 4, retention=until, legal_hold=last and lock == "legal hold")
+
+    def write_text(self, key: str, text: str) -> None:
+        data = text.encode()
+        self.client.s3().put_object(self.name, key, io.BytesIO(data), len(data))
 
     def unlock(self, key: str) -> None:
         s3 = self.client.s3()

@@ -47,7 +47,7 @@ class Disk:
     def carry(self, script: str = "") -> None:
         """Clear the disk, and put on it what the script makes ($dev)."""
         clear = f"{UNMOUNT}\ndev={DEVICE}; wipefs -qaf $dev; partx -d $dev 2>/dev/null\n"
-        self.parts.root(f"{clear}{script}\nsync; udevadm settle")
+        self.parts.root(f"{clear}{script}\nsync; udevadm trigger --settle $dev")
 
     def plug(self) -> None:
         """Add the disk to the running VM, and wait until the guest has it."""

@@ -106,6 +106,7 @@ def test_a_backup_is_listed_with_what_is_known_of_it(rig: Rig) -> None:
     assert rig.client.backups("pve", "local", rig.vmid) == []
 
 
+@pytest.mark.long
 def test_a_backup_that_goes_on_is_found_by_its_task(rig: Rig) -> None:
     assert rig.client.running("pve", rig.vmid, "vzdump") is None
     upid = rig.client.start_backup("pve", rig.vmid, "local", "snapshot", NOTES)

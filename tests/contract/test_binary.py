@@ -37,6 +37,14 @@ class Fake:
     def half_stage(self, program: Program) -> None:
         """What a killed staging leaves."""
 
+    def forget(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        """As another machine, which has built nothing."""
+        self.client.built.clear()
+
+    def unnote(self, program: Program) -> None:
+        """Remove the note of what a program was made from."""
+        del self.client.origins[program.sha256]
+
     def before(self) -> str:
         """The SHA-256 of the program that the link `previous` leads to."""
         return self.client.previous.get(NAME, "")
@@ -69,6 +77,12 @@ class Real:
 
     def half_stage(self, program: Program) -> None:
         self.root(f"mkdir -p /usr/local/lib/{NAME}/{program.sha256}; echo half >/usr/local/lib/{NAME}/{program.sha256}/.{NAME}.new")
+
+    def forget(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        monkeypatch.setattr("include.adapters.binaries.CACHE", folder / "another")
+
+    def unnote(self, program: Program) -> None:
+        self.root(f"rm /usr/local/lib/{NAME}/{program.sha256}/source")
 
     def before(self) -> str:
         return self.root(f"sha256sum /usr/local/lib/{NAME}/previous 2>/dev/null || true")[:64]
@@ -126,6 +140,33 @@ def test_from_nothing_to_the_program(rig: Rig) -> None:
         rig.client.switch(NAME, two.sha256)
     assert rig.client.installed(NAME) == one.sha256
     assert rig.client.try_out(NAME, one.sha256) == one.said
+
+
+def test_where_the_build_is_not_kept_the_program_is_known_by_its_source(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on another bastion, or in a pod: what is in place is right, and nothing is built anew."""
+    monkeypatch.setattr("include.adapters.binaries.CACHE", tmp_path / "cache")
+    one, two = rig.programs["one"], rig.programs["two"]
+    source, other = rig.in_an_image(one, tmp_path), Source(go="example.org/another@v1.0.0")
+    declared = Binary(NAME, source, BinaryState(LATER))
+    assert rig.client.made_from(NAME, source) is None
+    assert ensure(declared, rig.client).applied
+    rig.forget(monkeypatch, tmp_path)
+    assert rig.client.digest(source, rig.client.machine()) is None
+    assert rig.client.made_from(NAME, source) == one.sha256
+    assert not ensure(declared, rig.client).plan
+    assert rig.client.made_from(NAME, other) is None
+    rig.client.stage(NAME, one.source, one.sha256)  # a file is read anew each time: nothing is noted of it
+    assert rig.client.made_from(NAME, source) == one.sha256
+    rig.unnote(one)  # as a lake that was made earlier has it
+    assert rig.client.made_from(NAME, source) is None
+    rig.client.fetch(source, rig.client.machine())
+    rig.client.stage(NAME, source, one.sha256)
+    assert rig.client.made_from(NAME, source) == one.sha256, "noted, though the program was there"
+    ensure(resource(two), rig.client)
+    assert rig.client.made_from(NAME, source) is None, "it is not in place"
+    rig.clear()
+    rig.put_by_hand(one)
+    assert rig.client.made_from(NAME, source) is None
 
 
 def test_a_program_put_there_by_hand_is_seen_and_kept(rig: Rig) -> None:

@@ -67,6 +67,14 @@ def test_lifecycle_is_set_changed_and_taken_away(rig: Rig, object_lock: bool) ->
         assert rig.client.bucket(rig.name) == BucketState(object_lock, object_lock, lifecycle=rules)
 
 
+def test_an_objects_text(rig: Rig) -> None:
+    assert rig.client.text(rig.name, "a/b.json") is None
+    rig.client.make_bucket(rig.name, object_lock=False)
+    assert rig.client.text(rig.name, "a/b.json") is None
+    rig.write_text("a/b.json", '{"für": "1 €"}')
+    assert rig.client.text(rig.name, "a/b.json") == '{"für": "1 €"}'
+
+
 def test_the_volume_says_how_much_it_holds(rig: Rig) -> None:
     capacity = rig.client.capacity()
     assert capacity is not None

@@ -47,7 +47,9 @@ def test_a_namespace_goes_when_nothing_of_others_is_in_it(rig: Rig) -> None:
     assert rig.client.guests(rig.namespace) == []
     rig.make_by_hand("config map")
     assert rig.client.guests(rig.namespace) == ["configmap mine"]
-    with pytest.raises(Refused, match="Homelake did not make configmap mine"):
+    rig.make_by_hand("job")
+    assert rig.client.guests(rig.namespace) == ["configmap mine", "job mine"]
+    with pytest.raises(Refused, match="Homelake did not make configmap mine, job mine"):
         ensure(gone, rig.client)
     assert rig.client.namespace(rig.namespace) == NamespaceState()
     rig.client.remove_namespace(rig.namespace)  # all the same

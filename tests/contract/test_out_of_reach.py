@@ -145,6 +145,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time limits of a fraction of a second."""
     monkeypatch.setattr("include.adapters.proxmox.TIMEOUT", 0.3)
     monkeypatch.setattr("include.adapters.agent.RUN_TIMEOUT", 0.3)
+    monkeypatch.setattr("include.adapters.backups.PATIENCE", 0)
     monkeypatch.setattr("include.adapters.minio.server.TIMEOUT", urllib3.Timeout(connect=0.3, read=0.3))
     monkeypatch.setattr("include.adapters.kubernetes.TIMEOUT", (0.3, 0.3))
     monkeypatch.setattr("include.adapters.kafka.TIMEOUT", 0.3)

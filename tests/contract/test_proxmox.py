@@ -41,7 +41,18 @@ class Fake:
 
     def volumes(self) -> int:
         """How many volumes the VM has."""
-        return len(self.client.slots)
+        return len({*self.client.slots, *self.client.queued})
+
+    @contextmanager
+    def without_hotplug(self) -> Iterator[None]:
+        """In the block the VM takes on no disk as it runs, and lets none go."""
+        self.client.hotplug = False
+        yield
+        self.client.hotplug = True
+
+    def delete_later(self) -> None:
+        """Ask by hand for the disk to be taken off, without hotplug."""
+        self.client.leaving.add(SLOT)
 
     def restart(self) -> None:
         """Stop the VM and start it."""
@@ -92,6 +103,9 @@ class Real:
     def clear(self) -> None:
         if self._disks():
             self.call("POST", f"/qemu/{self.vmid}/status/stop")  # without a system it does not let go of a disk
+            for taken in self.call("GET", f"/qemu/{self.vmid}/snapshot"):
+                if taken["name"] != "current":  # it holds the disks
+                    self.call("DELETE", f"/qemu/{self.vmid}/snapshot/{taken['name']}")
             for _ in range(2):  # a disk that is taken off stays as `unused0`, and goes with that
                 for key in self._disks():
                     self.call("PUT", f"/qemu/{self.vmid}/config", delete=key)
@@ -114,6 +128,17 @@ class Real:
 
     def volumes(self) -> int:
         return len(self.call("GET", "/storage/local-lvm/content", vmid=self.vmid))
+
+    @contextmanager
+    def without_hotplug(self) -> Iterator[None]:
+        self.call("PUT", f"/qemu/{self.vmid}/config", hotplug="network")
+        try:
+            yield
+        finally:
+            self.call("PUT", f"/qemu/{self.vmid}/config", delete="hotplug")
+
+    def delete_later(self) -> None:
+        self.call("PUT", f"/qemu/{self.vmid}/config", delete=SLOT)
 
     def restart(self) -> None:
         self.call("POST", f"/qemu/{self.vmid}/status/stop")
@@ -269,6 +294,40 @@ def test_a_disk_goes_with_its_volume(rig: Rig) -> None:
     assert ensure(gone, rig.client, force={gone.id}).applied
     assert rig.client.slot(*rig.at) is None
     assert rig.volumes() == before
+
+
+def test_a_disk_that_waits_for_the_vms_restart_is_told_and_not_added_again(rig: Rig) -> None:
+    disk = VmDisk(*rig.at, STATE)
+    with rig.without_hotplug():
+        with pytest.raises(Refused, match="waits there until the VM is stopped and started"):
+            ensure(disk, rig.client)
+        with rig.unwritten(), pytest.raises(Refused, match="waits there until"):
+            ensure(disk, rig.client)
+        with pytest.raises(Refused, match="waits there until"):
+            rig.client.add_disk(*rig.at, STATE)
+        assert rig.volumes() == 1
+        rig.restart()
+        assert look(rig).state == STATE
+
+
+def test_a_disk_that_the_vm_does_not_let_go_stays_and_no_deletion_waits(rig: Rig) -> None:
+    rig.client.add_disk(*rig.at, STATE)
+    with rig.without_hotplug():
+        with pytest.raises(LakeError, match="does not let it go"):
+            ensure(VmDisk(*rig.at, None), rig.client, force={f"vm-disk/{rig.at[1]}/{SLOT}"})
+        assert look(rig).state == STATE
+        rig.restart()
+    assert look(rig).state == STATE
+
+
+def test_a_deletion_that_waits_is_told(rig: Rig) -> None:
+    rig.client.add_disk(*rig.at, STATE)
+    with rig.without_hotplug():
+        rig.delete_later()
+        with rig.unwritten(), pytest.raises(Refused, match="is to be taken off"):
+            plan(VmDisk(*rig.at, STATE), rig.client)
+        rig.restart()
+        assert rig.client.slot(*rig.at) is None
 
 
 def test_a_disk_that_a_snapshot_holds_stays(rig: Rig) -> None:

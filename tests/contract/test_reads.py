@@ -95,6 +95,7 @@ def readings(rig: Rig) -> Iterator[tuple[str, Callable[[], Any], Callable[[], An
     yield "installed", lambda: host.installed("minio"), lambda: host.installed("contract-nothing")
     yield "try_out", lambda: "AGPL" in host.try_out("minio", host.installed("minio")), lambda: None
     yield "digest", lambda: host.digest(LAKE.minio_binary.source, host.machine()), lambda: None
+    yield "made_from", lambda: host.made_from("minio", LAKE.minio_binary.source), lambda: host.made_from("contract-nothing", LAKE.minio_binary.source)
     yield "service", lambda: host.service("minio", port), lambda: host.service("contract-nothing", port)
     yield "secret of the connection", lambda: host.secret(SecretRef("minio_admin")), lambda: None
     yield "bucket", lambda: minio.bucket("datalake"), lambda: minio.bucket("contract-nowhere")

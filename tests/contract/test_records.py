@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from include.adapters.audit import Records
+from include.adapters.records import Records
 from include.connections import Connection
 from include.lake.errors import LakeError
 from lab.kafka.broker import Broker
@@ -54,6 +54,14 @@ def test_committed_records_are_counted_between_offsets_and_soon(broker: Broker) 
     assert counted.count({0: (5, 27), 1: (2, 2)}) == {0: 15, 1: 1}, "from the 6th record to the mark of the aborted ones"
     assert counted.count({0: (0, 1_000_000)}) == {0: 28}, "a topic that has less than the lake"
     assert time.monotonic() - began < 20, "no call waits until nothing comes any more"
+
+
+def test_records_are_found_and_counted_by_the_time_at_which_they_came(broker: Broker) -> None:
+    found, later = records(broker), int(time.time() * 1000) + 3_600_000
+    assert found.since([0, 1, 2], later - 7_200_000) == {0: 0, 1: 0, 2: None}
+    assert found.since([0, 1, 2], later) == {0: None, 1: None, 2: None}
+    assert found.count({0: (0, 36), 1: (0, 3)}, (later - 7_200_000, later)) == {0: 28, 1: 4}
+    assert found.count({0: (0, 36), 1: (0, 3)}, (0, later - 7_200_000)) == {0: 0, 1: 0}
 
 
 def test_what_retention_removes_is_not_counted_as_lost(broker: Broker) -> None:

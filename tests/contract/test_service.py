@@ -59,9 +59,13 @@ class Fake:
         """Stop it by hand."""
         self.client.services[NAME] = replace(self.client.services[NAME], serving=False, current=True)
 
+    def reload(self) -> None:
+        """Let systemd read its units anew, as every apt does."""
+        self.client.daemon_reload()
+
     def open_to_others(self) -> None:
         """Let everybody read its settings."""
-        self.client.services[NAME] = replace(self.client.services[NAME], environment=("readable by others",))
+        self.client.services[NAME] = replace(self.client.services[NAME], closed=False)
 
     def forget_settings(self) -> None:
         """Remove its settings by hand."""
@@ -69,7 +73,7 @@ class Fake:
 
     def closed(self) -> bool:
         """Whether only root and its group can read its settings."""
-        return self.client.services[NAME].environment != ("readable by others",)
+        return self.client.services[NAME].closed
 
     def lose_program(self) -> None:
         """Remove the program by hand."""
@@ -105,6 +109,9 @@ class Real:
 
     def stop(self) -> None:
         self.root(f"systemctl stop {NAME}")
+
+    def reload(self) -> None:
+        self.root("systemctl daemon-reload")
 
     def open_to_others(self) -> None:
         self.root(f"chmod 644 /etc/default/{NAME}")
@@ -154,7 +161,7 @@ def test_from_nothing_to_a_service_as_declared(rig: Rig) -> None:
     with pytest.raises(LakeError):
         rig.client.write_environment(NAME, "nosuchgroup", LINES, PAIR)
     assert rig.client.service(NAME, PORT) is None, "settings that nobody may read were left"
-    assert ensure(resource(rig), rig.client).plan.fields() == {"unit", "environment", "credentials", "enabled", "current", "serving"}
+    assert ensure(resource(rig), rig.client).plan.fields() == {"unit", "environment", "credentials", "enabled", "current", "serving", "closed"}
     assert rig.closed()
     assert look(rig) == replace(MADE, credentials=Secret(rig.secret()))
     rig.client.enable(NAME)  # once more: no change
@@ -165,7 +172,7 @@ def test_its_files_one_by_one(rig: Rig) -> None:
     rig.client.write_environment(NAME, NAME, LINES, PAIR)
     assert look(rig) == ServiceState(None, LINES, PAIR, enabled=False, current=True, serving=False)
     rig.open_to_others()
-    assert look(rig).environment != LINES
+    assert look(rig) == ServiceState(None, LINES, PAIR, enabled=False, current=True, serving=False, closed=False), "what they say is seen as before"
     rig.forget_settings()
     rig.client.write_unit(NAME, UNIT)
     assert look(rig) == ServiceState(UNIT, None, Secret(":"), enabled=False, current=True, serving=False)
@@ -185,12 +192,21 @@ def test_what_runs_is_current_until_something_changes(rig: Rig) -> None:
     assert ensure(resource(rig), rig.client).plan.fields() == {"credentials", "enabled", "current"}
     rig.client.write_unit(NAME, UNIT + "# changed\n")
     assert (look(rig).unit, look(rig).current) == (UNIT + "# changed\n", False)
+    rig.reload()
+    assert (look(rig).unit, look(rig).current) == (UNIT + "# changed\n", False), "it runs under the unit before"
     assert ensure(resource(rig), rig.client).plan.fields() == {"unit", "current"}
+    assert look(rig).current
+    rig.client.write_unit(NAME, UNIT)
+    rig.reload()
+    assert ensure(resource(rig), rig.client).plan.fields() == {"current"}
     rig.client.switch(NAME, rig.programs["two"].sha256)
     assert (look(rig).current, look(rig).serving) == (False, True)
     rig.stop()
     assert ensure(resource(rig), rig.client).plan.fields() == {"serving"}
     assert look(rig) == replace(MADE, credentials=Secret(rig.secret()))
+    rig.open_to_others()
+    assert ensure(resource(rig), rig.client).plan.fields() == {"closed"}
+    assert rig.closed()
 
 
 def test_roots_credentials_change_alone_and_come_back(rig: Rig) -> None:

@@ -11,6 +11,7 @@ from include.adapters.tenant import TenantS3
 from include.lake.errors import LakeError
 from include.lake.policy import policy_document
 from include.lake.proof import Denied, Tenant, prove
+from include.lake.resources.bucket import Retention
 from tests.contract import minio
 from tests.contract.real import Parts
 from tests.fakes.tenant import FakeTenant
@@ -25,6 +26,11 @@ class Fake:
 
     def clear(self) -> None:
         self.stores: list[FakeTenant] = []
+        self.keeping = frozenset[str]()
+
+    def keep(self) -> None:
+        """From now on the bucket has a default retention."""
+        self.keeping = frozenset({self.bucket})
 
     def close(self) -> None:
         pass
@@ -34,7 +40,7 @@ class Fake:
         may = {f"{call} {self.bucket}" for call in ("put", "get", "list", "multipart", "delete")}
         further = {f"set_versioning {self.bucket}", f"make_bucket {self.elsewhere}-new", "put_policy", "list_users", "add_access_key"}
         elsewhere = {f"{call} {self.elsewhere}" for call in ("put", "get", "list", "delete")}
-        self.stores.append(FakeTenant(may | further | elsewhere if everything else may))
+        self.stores.append(FakeTenant(may | further | elsewhere if everything else may, keeping=self.keeping))
         return self.stores[-1]
 
     def left(self) -> list[Any]:
@@ -61,7 +67,11 @@ class Real:
         for user in (self.plain, self.wide):
             self.client.put_access_key(user.name, user.pair, new=True)
 
+    def keep(self) -> None:
+        self.client.set_retention(self.bucket, Retention("governance", 1))
+
     def clear(self) -> None:
+        self.client.set_retention(self.bucket, Retention())
         for bucket in (self.bucket, self.elsewhere):
             for version in self.s3.list_objects(bucket, recursive=True, include_version=True):
                 self.s3.remove_object(bucket, str(version.object_name), version_id=version.version_id)
@@ -140,4 +150,12 @@ def test_the_proof(rig: Rig, everything: bool) -> None:
     checks = list(prove(rig.tenant(everything=everything), rig.bucket, rig.elsewhere, KEY))
     assert [str(c) for c in checks if not c.good] == [str(c) for c in checks if not c.allowed and everything]
     assert len([c for c in checks if not c.allowed]) == 7
+    assert not rig.left()
+
+
+def test_the_proof_where_the_bucket_keeps_what_is_written(rig: Rig) -> None:
+    rig.keep()
+    checks = list(prove(rig.tenant(), rig.bucket, rig.elsewhere, KEY, keeps=True))
+    assert not [str(c) for c in checks if not c.good]
+    assert f"upload in parts to {rig.bucket}" in [c.what for c in checks if c.allowed]
     assert not rig.left()

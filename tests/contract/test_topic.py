@@ -76,6 +76,7 @@ def topic(partitions: int = 2, replication: int | None = None, **config: str) ->
 def test_what_is_not_there_is_absent(rig: Rig) -> None:
     assert rig.client.topic(NAME, ["retention.ms"]) is None
     assert rig.client.end_offsets(NAME) is None
+    assert rig.client.topic_id(NAME) is None
     assert rig.client.topic(NAME) is None, "asking made it"
     rig.client.remove_topic(NAME)
     for write in (lambda: rig.client.add_partitions(NAME, 3), lambda: rig.client.set_config(NAME, frozenset({Setting("retention.ms", DAY)}))):
@@ -145,6 +146,16 @@ def test_it_is_made_once(rig: Rig) -> None:
     assert rig.client.end_offsets(NAME) == {0: 0, 1: 0}
     with pytest.raises(LakeError, match="would not be an increase"):
         rig.client.add_partitions(NAME, 1)
+
+
+def test_its_id_stays_until_it_is_made_again(rig: Rig) -> None:
+    rig.client.make_topic(NAME, TopicState(1))
+    first = rig.client.topic_id(NAME)
+    rig.client.add_partitions(NAME, 2)
+    assert (rig.client.topic_id(NAME), bool(first)) == (first, True)
+    rig.client.remove_topic(NAME)
+    rig.client.make_topic(NAME, TopicState(1))
+    assert rig.client.topic_id(NAME) not in (first, None)
 
 
 def test_it_goes_only_by_name(rig: Rig) -> None:

@@ -2,10 +2,12 @@
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.sdk.log import redact
 
+from include.adapters.keypair import KeyPairs
 from include.connections import NotConfigured, parse_connection
 from include.lake.errors import LakeError
 from include.operators.base import airflow_connection
@@ -42,6 +44,21 @@ def test_a_connection_that_cannot_be_read_is_told_as_that(monkeypatch: pytest.Mo
     with pytest.raises(LakeError, match=r"Unable to read the connection 'proxmox': the backend denies it\. Look at it in Admin → Connections\.") as caught:
         airflow_connection("proxmox")
     assert not isinstance(caught.value, NotConfigured)
+
+
+@pytest.mark.parametrize("text", ['{"conn_type": "generic", "login": "AKOWN", "password": "the-s3cret-of-mine"', "generic://AKOWN:the-s3cret-of-mine@h:port"])
+def test_a_variable_that_airflow_cannot_read_is_not_as_if_there_were_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Else the pair that the owner gives would be passed over without a word, and a random one made."""
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE_USER_SPARK_USER", text)
+    with pytest.raises(LakeError, match=r"Unable to read the connection 'lake_user_spark_user': .*\. Look at AIRFLOW_CONN_LAKE_USER_SPARK_USER\.") as caught:
+        airflow_connection("lake_user_spark_user")
+    assert not isinstance(caught.value, NotConfigured)
+    assert "the-s3cret-of-mine" not in str(caught.value)
+    keys = KeyPairs(airflow_connection, Mock(), Mock())
+    with pytest.raises(LakeError, match="Look at AIRFLOW_CONN_LAKE_USER_SPARK_USER"):
+        keys.given("spark-user")
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE_USER_SPARK_USER", "")
+    assert keys.given("spark-user") is None, "an empty one is none to Airflow"
 
 
 @pytest.mark.parametrize(

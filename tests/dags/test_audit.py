@@ -1,11 +1,17 @@
-"""The task of payments_audit without a lab: what it leaves, announces and fails with."""
+"""The tasks of payments_audit without a lab: which day they take, what they leave, announce and fail with."""
 
+import copy
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import AssetAlias
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
+from include.adapters.audit import NothingThere
 from include.lake.audit import AuditReport, Finding
 from include.lake.spec.streams import Payments
 from include.operators import audit as operators
@@ -19,27 +25,31 @@ DAG = STREAMING.bag.dags["payments_audit"]
 PATH = "s3a://datalake/payments/"
 CLEAN = AuditReport(PATH, {"records": 3}, (Finding("nothing is lost", 0, (), "Look"),))
 WRONG = AuditReport(PATH, {"records": 3}, (Finding("nothing is lost", 2, ((0, 7, "e7"), (1, 9, "e9")), "Look at the driver's log"),))
+TOLD = f"Unable to confirm {PATH}: nothing is lost: not so 2 times, first 0 7 e7; 1 9 e9. Look at the driver's log."
 
 
-class Task(Run):
-    """A run of the DAG's own task."""
+class Tasks(Run):
+    """A run of the DAG's own tasks, of 10:45 on the 20th."""
 
-    def __init__(self) -> None:
+    def __init__(self, **params: Any) -> None:
         super().__init__(lake=LAKE)
-        pushed = self.context["ti"].xcom
-        self.context["ti"].xcom_push = lambda key, value: pushed.__setitem__(("audit", key), value)
+        self.context["params"] = DAG.params.dump() | params
+        self.context["dag_run"] = SimpleNamespace(run_id="r1", run_after=datetime(2026, 11, 20, 10, 45, tzinfo=UTC))
 
-    def __call__(self) -> Any:
-        return DAG.get_task("audit").execute(self.context)
+    def task(self, name: str) -> Any:
+        left = self.context["ti"].xcom[name, "return_value"] = DAG.get_task(name).execute(self.context)
+        return left
 
 
 @pytest.fixture
 def audited(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the audit was asked, and with `report` what it finds."""
+    """What the audit was asked, and with `report` what it finds; an error is raised."""
     asked: dict[str, Any] = {"report": CLEAN}
 
-    def audit(payments: Payments, connections: Any, say: Any) -> AuditReport:
-        asked["payments"] = payments
+    def audit(payments: Payments, connections: Any, say: Any, day: date | None) -> AuditReport:
+        asked.update(payments=payments, day=day)
+        if isinstance(asked["report"], Exception):
+            raise asked["report"]
         return asked["report"]  # type: ignore[no-any-return]
 
     site.connections = None  # type: ignore[attr-defined]
@@ -47,24 +57,64 @@ def audited(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
+def test_its_libraries_are_loaded_by_a_run_and_not_by_who_reads_the_dag() -> None:
+    code = "import sys, include.operators.audit; print(sorted({'confluent_kafka', 'duckdb', 'pyarrow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_it_runs_as_declared_and_is_there_only_with_payments() -> None:
     assert LAKE.spec.payments
     assert DAG.schedule == LAKE.spec.payments.audit == "45 * * * *"
+    assert [t.task_id for t in DAG.topological_sort()] == ["audit", "verdict"]
     assert "payments_audit" not in READING.bag.dags
 
 
 def test_a_clean_audit_is_returned_and_announced(audited: dict[str, Any]) -> None:
-    run = Task()
-    assert run() == CLEAN.as_dict()
+    run = Tasks()
+    assert run.task("audit") == CLEAN.as_dict() | {"error": None}
     assert audited["payments"] == LAKE.spec.payments
     (event,) = run.events(operators.AUDITED)
     assert (event["clean"], event["counts"], event["lake"], event["run"]) == (True, {"records": 3}, LAKE.spec.name, "r1")
+    assert run.task("verdict") == "The payments in the lake are in order."
 
 
-def test_a_finding_fails_the_task_with_the_first_keys_and_leaves_the_report(audited: dict[str, Any]) -> None:
-    audited["report"], run = WRONG, Task()
-    with pytest.raises(AirflowFailException) as caught:
-        run()
-    assert str(caught.value) == f"Unable to confirm {PATH}: nothing is lost: not so 2 times, first 0 7 e7; 1 9 e9. Look at the driver's log."
-    assert run.left("audit") == WRONG.as_dict()
+def test_a_finding_is_announced_with_the_first_keys_and_fails_the_verdict(audited: dict[str, Any]) -> None:
+    audited["report"], run = WRONG, Tasks()
+    assert run.task("audit") == WRONG.as_dict() | {"error": TOLD}
+    (event,) = run.events(operators.AUDITED)
+    assert (event["clean"], event["checks"][0]["first"], event["error"]) == (False, [["0", "7", "e7"], ["1", "9", "e9"]], TOLD)
     assert [a.name for a in DAG.get_task("audit").outlets if isinstance(a, AssetAlias)] == [operators.AUDITED.name]
+    with pytest.raises(AirflowFailException) as caught:
+        run.task("verdict")
+    assert str(caught.value) == TOLD
+
+
+@pytest.mark.parametrize(("params", "run_after", "day"), [
+    ({}, datetime(2026, 11, 20, 10, 45, tzinfo=UTC), date(2026, 11, 20)),
+    ({}, datetime(2026, 11, 20, 0, 45, tzinfo=UTC), date(2026, 11, 19)),
+    ({}, datetime(2026, 11, 20, 2, 30, tzinfo=timezone(timedelta(hours=2))), date(2026, 11, 19)),
+    ({"day": "2026-05-01"}, datetime(2026, 11, 20, 10, 45, tzinfo=UTC), date(2026, 5, 1)),
+    ({"whole": True, "day": "2026-05-01"}, datetime(2026, 11, 20, 10, 45, tzinfo=UTC), None),
+])  # fmt: skip
+def test_the_day_is_the_one_asked_for_or_that_of_an_hour_before(audited: dict[str, Any], params: dict[str, Any], run_after: datetime, day: date | None) -> None:
+    run = Tasks(**params)
+    run.context["dag_run"].run_after = run_after
+    run.task("audit")
+    assert audited["day"] == day
+
+
+def test_by_itself_a_day_with_nothing_is_skipped_and_asked_for_an_error(audited: dict[str, Any]) -> None:
+    audited["report"] = NothingThere("audit", PATH, "it has nothing of it")
+    with pytest.raises(AirflowSkipException, match="it has nothing of it"):
+        Tasks().task("audit")
+    with pytest.raises(AirflowFailException, match="it has nothing of it"):
+        Tasks(day="2026-05-01").task("audit")
+
+
+def test_a_day_that_is_none_is_refused(audited: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="'yesterday' is no day"):
+        Tasks(day="yesterday").task("audit")
+    with pytest.raises(ParamValidationError):
+        copy.deepcopy(DAG.params)["day"] = "yesterday"
+    assert "day" not in audited, "nothing was read"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from include.declare import unmarked
 from include.lake.errors import SpecError
 from include.lake.lake import build_lake
 from include.lake.spec import LAKE_FILE, LakeSpec
@@ -104,17 +105,18 @@ def test_a_kind_whose_provider_is_not_installed_is_refused_with_what_to_add() ->
         notifiers(lake({"kind": "slack", "connection": "lake_slack", "to": "#lake"}))
 
 
-def test_in_airflow_that_is_one_import_error_of_that_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_airflow_that_is_an_import_error_of_the_dags_that_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.dag_processing.dagbag import DagBag
 
-    content = yaml.safe_load(LAKE_FILE.read_text()) | {"governance": {"schedule": "*/5 * * * *", "notify": [{"kind": "slack", "connection": "x"}]}}
+    content = yaml.safe_load(unmarked(LAKE_FILE.read_text())) | {"governance": {"schedule": "*/5 * * * *", "notify": [{"kind": "slack", "connection": "x"}]}}
     file = tmp_path / "lake.yaml"
     file.write_text(yaml.safe_dump(content))
     monkeypatch.setenv("HOMELAKE_FILE", str(file))
     bag = DagBag(str(ROOT / "dags"))
-    assert [Path(name).name for name in bag.import_errors] == ["lake_governance.py"]
+    assert {Path(name).name for name in bag.import_errors} == {"lake_governance.py", "payments_audit.py"}
     content["governance"]["notify"] = [{"kind": "webhook", "connection": "x"}]
     file.write_text(yaml.safe_dump(content))
-    dag = DagBag(str(ROOT / "dags")).dags["lake_governance"]
-    assert [type(n).__name__ for n in dag.get_task("verdict").on_failure_callback] == ["HttpNotifier"]
-    assert dag.schedule == "*/5 * * * *"
+    dags = DagBag(str(ROOT / "dags")).dags
+    for name in ("lake_governance", "payments_audit"):
+        assert [type(n).__name__ for n in dags[name].get_task("verdict").on_failure_callback] == ["HttpNotifier"], name
+    assert dags["lake_governance"].schedule == "*/5 * * * *"

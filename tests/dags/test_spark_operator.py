@@ -33,6 +33,9 @@ class Applications:
     def __init__(self) -> None:
         self.submitted: list[tuple[dict[str, Any], str, dict[str, str]]] = []
         self.deleted: list[str] = []
+        self.left: list[str] = []  # of earlier tries, at work
+        self.cleared: list[str] = []
+        self.began = False  # one that was given up
 
     def submit(self, body: dict[str, Any], name: str, files: dict[str, str]) -> None:
         self.submitted.append((body, name, files))
@@ -42,6 +45,18 @@ class Applications:
             raise self.end
         end: Standing = self.end
         return end
+
+    def went_on(self, name: str) -> bool:
+        return self.began
+
+    def give_up(self, name: str, verb: str, cause: str) -> LakeError:
+        self.deleted.append(name)
+        return LakeError(verb, f"the Spark job {name}", cause)
+
+    def clear(self, name: str) -> bool:
+        assert not self.submitted, "before another one is at work"
+        self.cleared.append(name)
+        return name in self.left
 
     def delete(self, name: str, *, wait: float = 30) -> None:
         self.deleted.append(name)
@@ -105,10 +120,40 @@ def test_a_job_that_ended_well_is_cleared_away_and_one_that_did_not_is_kept(clus
 
 
 def test_each_try_submits_anew(cluster: Applications) -> None:
-    for number in (1, 2):
-        operator().execute(context(number))
-    (_, first, _), (_, second, _) = cluster.submitted
-    assert first != second
+    first = operator().execute(context(1))
+    cluster.submitted.clear()
+    assert operator().execute(context(2)) != first
+
+
+def test_what_an_earlier_try_left_at_work_is_removed_first(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker was killed, or could not reach the API server: two drivers would write to the same place."""
+    first, second = (job_name(context(number)["ti"]) for number in (1, 2))
+    cluster.left = [second]
+    monkeypatch.setattr(spark, "preflight", lambda *args: cluster.cleared.append("preflight"))
+    said = list[str]()
+    log = SimpleNamespace(info=lambda *args: None, warning=lambda text, *args: said.append(text % args))
+    monkeypatch.setattr(LakeSparkOperator, "log", log)
+    operator().execute(context(3))
+    assert cluster.cleared == [first, second, "preflight"], "also when this try will not start"
+    assert said == [f"SparkApplication {second} of try 2 was still at work: it was removed with its pods"]
+
+
+def test_nothing_is_submitted_beside_one_that_stays(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stays(name: str) -> bool:
+        raise LakeError("remove", f"the Spark job {name}", "pod x is still there after 60 s", "See what holds it")
+
+    monkeypatch.setattr(cluster, "clear", stays)
+    with pytest.raises(AirflowFailException, match="pod x is still there"):
+        operator().execute(context(2))
+    assert not cluster.submitted
+
+
+def test_a_job_that_did_its_work_is_not_run_again_for_what_it_leaves(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(name: str, *, wait: float) -> None:
+        raise Unreachable("Kubernetes", "connection refused")
+
+    monkeypatch.setattr(cluster, "delete", away)
+    assert operator().execute(context())["state"] == "COMPLETED"
 
 
 def test_what_preflight_finds_is_told_before_anything_is_submitted(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,14 +186,70 @@ def test_a_job_whose_file_is_not_there_is_told(cluster: Applications) -> None:
 
 
 def test_killed_it_removes_what_it_submitted_and_nothing_before(cluster: Applications) -> None:
-    task = operator()
-    task.on_kill()
+    operator().on_kill()
     assert not cluster.deleted
+    task = operator()
     cluster.end = LakeError("finish", "it", "killed")
     with pytest.raises(AirflowFailException):
         task.execute(context())
     task.on_kill()
     assert cluster.deleted == [cluster.submitted[0][1]]
+
+
+def ended(caught: Any) -> bool:
+    """As a task that was ended from outside, which may be tried again."""
+    return "the task was ended from outside" in str(caught.value) and not isinstance(caught.value, AirflowFailException)
+
+
+def test_killed_before_it_submits_it_submits_nothing(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's handler of SIGTERM calls on_kill and goes on where it was, until it is killed for good seconds later."""
+    task = operator()
+    monkeypatch.setattr(spark, "preflight", lambda *args: task.on_kill())
+    with pytest.raises(AirflowException) as caught:
+        task.execute(context())
+    assert ended(caught)
+    assert not cluster.submitted
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_killed_while_it_submits_it_removes_that(cluster: Applications, monkeypatch: pytest.MonkeyPatch, deferrable: bool) -> None:
+    task, did = operator(deferrable=deferrable), list[str]()
+
+    def submit(body: Any, name: str, files: Any) -> None:
+        task.on_kill()
+        did.append("submitted")
+
+    monkeypatch.setattr(cluster, "submit", submit)
+    monkeypatch.setattr(cluster, "delete", lambda name, **options: did.append("deleted"))
+    with pytest.raises(AirflowException) as caught:
+        task.execute(context())
+    assert ended(caught)
+    assert did == ["deleted", "submitted", "deleted"], "the last is the one that counts"
+
+
+def test_killed_while_it_runs_another_try_may_follow(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = operator()
+
+    def wait(name: str) -> Standing:
+        task.on_kill()
+        raise LakeError("finish", f"the Spark job {name}", "its SparkApplication was removed while it ran")
+
+    monkeypatch.setattr(cluster, "wait", wait)
+    with pytest.raises(AirflowException) as caught:
+        task.execute(context())
+    assert ended(caught)
+    assert cluster.deleted == [cluster.submitted[0][1]]
+
+
+def test_killed_out_of_the_api_servers_reach_it_ends_all_the_same(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = operator()
+    task.execute(context())
+
+    def away(name: str) -> None:
+        raise Unreachable("Kubernetes", "connection refused")
+
+    monkeypatch.setattr(cluster, "delete", away)
+    task.on_kill()
 
 
 def test_deferred_it_waits_without_a_worker_and_ends_the_same(cluster: Applications) -> None:
@@ -165,6 +266,15 @@ def test_deferred_it_waits_without_a_worker_and_ends_the_same(cluster: Applicati
     again.on_kill()
     assert cluster.deleted == [name, name]
     assert path == "include.operators.triggers.SparkApplicationTrigger"
+
+
+def test_deferred_one_that_does_not_start_is_removed_and_told(cluster: Applications) -> None:
+    event = {"name": "job-1", "kept": "", "gave_up": ["start", "job-1-driver: ErrImagePull: no such image"]}
+    with pytest.raises(AirflowFailException, match="Unable to start the Spark job job-1: job-1-driver: ErrImagePull: no such image"):
+        operator(deferrable=True).finish(context(), event)
+    assert cluster.deleted == ["job-1"]
+    cluster.began = True
+    assert operator(deferrable=True).finish(context(), event)["state"] == "COMPLETED", "it began before a worker was free to hear of it"
 
 
 def test_what_the_trigger_has_kept_is_not_kept_again(cluster: Applications, monkeypatch: pytest.MonkeyPatch) -> None:

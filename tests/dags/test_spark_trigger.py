@@ -3,12 +3,15 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 from airflow.sdk.module_loading import import_string
 from kubernetes_asyncio import client
 
+from include.adapters import spark_guard
 from include.lake.errors import LakeError
 from include.operators import triggers
 from include.operators.triggers import SparkApplicationTrigger
@@ -25,14 +28,21 @@ class Api:
 
     def __init__(self, *looks: Any) -> None:
         self.looks, self.deleted = list(looks), list[Any]()
+        self.pods, self.pod_looks, self.watched = list[Any](), 0, list[float]()
 
     async def get_namespaced_custom_object(self, *args: Any, _request_timeout: float) -> Any:
         look = self.looks.pop(0)
         if isinstance(look, BaseException):
             raise look
-        return {"metadata": {"name": "job-1"}, "status": {"applicationState": {"state": look}}}
+        return look if look == "<html>" else {"metadata": {"name": "job-1"}, "status": {"applicationState": {"state": look}}}
 
-    list_namespaced_custom_object = None
+    def list_namespaced_custom_object(self, seconds: float) -> None:
+        self.watched.append(seconds)
+
+    async def list_namespaced_pod(self, namespace: str, *, label_selector: str, _request_timeout: float) -> Any:
+        assert (namespace, label_selector) == ("spark-jobs", "sparkoperator.k8s.io/app-name=job-1")
+        self.pod_looks += 1
+        return SimpleNamespace(items=self.pods)
 
     async def delete_namespaced_custom_object(self, *args: Any, **options: Any) -> None:
         self.deleted.append((args[-1], options))
@@ -47,8 +57,9 @@ class NoEvents:
 
     async def __aexit__(self, *error: Any) -> None: ...
 
-    def stream(self, *args: Any, timeout_seconds: float, _request_timeout: float, **options: Any) -> Any:
+    def stream(self, watch: Any, *args: Any, timeout_seconds: float, _request_timeout: float, **options: Any) -> Any:
         assert _request_timeout > timeout_seconds, "the server ends a watch first"
+        watch(timeout_seconds)
 
         async def none() -> Any:
             return
@@ -94,14 +105,64 @@ def fired(trigger: SparkApplicationTrigger) -> list[Any]:
         (["", "RUNNING", "UNKNOWN", "COMPLETED"], 0),
         ([client.ApiException(status=404)], 0),  # removed: the operator will say so
         ([client.ApiException(status=503), OSError("no route"), TimeoutError(), "RUNNING", "COMPLETED"], 3),
+        ([aiohttp.ServerDisconnectedError(), aiohttp.ClientPayloadError("not enough data"), "RUNNING", "COMPLETED"], 2),
+        ([json.JSONDecodeError("Expecting value", "<html>", 0), "<html>", "COMPLETED"], 2),
     ],
-    ids=["completed", "failed", "on the way", "removed", "out of reach for a while"],
+    ids=["completed", "failed", "on the way", "removed", "out of reach for a while", "cut off", "not Kubernetes"],
 )
 def test_it_fires_once_when_the_application_is_over_or_gone(watched: Any, looks: list[Any], naps: int) -> None:
     trigger, api, slept = watched(*looks)
     assert fired(trigger) == [{"name": "job-1", "kept": ""}]
     assert not api.looks
     assert slept == [5] * naps
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [aiohttp.ClientPayloadError("not enough data"), ValueError("Separator is not found"), Exception("Malformed JSON response"), '{"type": "MODIF'],
+    ids=["payload", "separator", "malformed", "a cut line"],
+)
+def test_a_watch_that_breaks_off_is_begun_anew_whatever_broke_it(watched: Any, monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+    trigger, api, slept = watched("RUNNING", "COMPLETED")
+
+    async def breaks() -> Any:
+        if isinstance(broken, Exception):
+            raise broken
+        yield broken  # as kubernetes_asyncio gives on what it cannot read
+
+    monkeypatch.setattr(NoEvents, "stream", lambda *args, **options: breaks())
+    assert fired(trigger) == [{"name": "job-1", "kept": ""}]
+    assert (api.looks, slept) == ([], [5])
+
+
+def waiting(reason: str, message: str) -> Any:
+    status = SimpleNamespace(state=SimpleNamespace(waiting=SimpleNamespace(reason=reason, message=message)))
+    return SimpleNamespace(metadata=SimpleNamespace(name="job-1-driver"), status=SimpleNamespace(phase="Pending", container_statuses=[status], conditions=None))
+
+
+def test_one_that_will_not_start_is_given_up_with_the_reason(watched: Any) -> None:
+    """A deferred task has no time limit of Airflow's: it would be waited for for ever."""
+    trigger, api, _ = watched("", "SUBMITTED", "SUBMITTED")
+    api.pods = [waiting("ErrImagePull", "no such image")]
+    assert fired(trigger) == [{"name": "job-1", "kept": "", "gave_up": ["start", "job-1-driver: ErrImagePull: no such image"]}]
+
+
+def test_one_without_a_driver_for_too_long_is_given_up(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark_guard, "START_SECONDS", -1)
+    trigger, _, _ = watched("SUBMITTED", "SUBMITTED")
+    assert fired(trigger) == [{"name": "job-1", "kept": "", "gave_up": ["start", "no driver runs after -1 s"]}]
+
+
+def test_one_that_its_operator_lost_is_given_up(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "LOST_SECONDS", 0)
+    trigger, _, _ = watched("RUNNING", "UNKNOWN", "RUNNING", "UNKNOWN", "UNKNOWN")
+    assert fired(trigger) == [{"name": "job-1", "kept": "", "gave_up": ["finish", "it ended as UNKNOWN: the operator gave no cause"]}]
+
+
+def test_pods_are_looked_at_only_until_the_driver_runs(watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    trigger, api, _ = watched("", "SUBMITTED", "RUNNING", "UNKNOWN", "SUSPENDED", "RUNNING", "COMPLETED")
+    fired(trigger)
+    assert (api.pod_looks, api.watched) == (2, [10, 10, 60, 10, 10, 60])
 
 
 class Recording:

@@ -13,6 +13,7 @@ from include.lake.errors import LakeError, Unreachable
 from include.lake.resource import ensure
 from include.lake.secret import Secret
 from include.lake.spark import STREAM, Phase, Standing
+from include.lake.stream import FILES
 from include.operators import spark
 from tests.dags.conftest import STREAMING
 from tests.fakes.declared import streaming
@@ -152,7 +153,7 @@ def test_a_micro_batch_is_the_streams_job_that_ends(site: FakeSite, submitted: l
     assert body["spec"]["arguments"][-1] == "--once"
     assert body["metadata"]["labels"][STREAM] == "once"
     assert body["spec"]["restartPolicy"] == {"type": "Never"}
-    assert set(files) == {"payments_stream.py", "payments_alerts.py", "payments_files.py", "payments_log.py", "payments_store.py", "states.json"}
+    assert set(files) == {*FILES, "states.json"}
     assert site.streams.kafka == site.streams.needs_login
 
 
@@ -162,5 +163,16 @@ def test_a_micro_batch_does_not_begin_beside_the_stream(site: FakeSite, submitte
         BATCH.execute(CONTEXT)
     assert not submitted
     site.streams.application.phase = "ended"
+    BATCH.execute(CONTEXT)
+    assert submitted
+
+
+def test_a_micro_batch_does_not_begin_beside_another(site: FakeSite, submitted: list[Any]) -> None:
+    """As one of another run whose worker was killed. One that this very try has submitted before is gone on with."""
+    site.streams.micro_batches = ["micro-batch-of-another-run"]
+    with pytest.raises(AirflowFailException, match=r"Unable to start the micro batch: micro-batch-of-another-run writes to the same checkpoint\. Wait"):
+        BATCH.execute(CONTEXT)
+    assert not submitted
+    site.streams.micro_batches = [spark.job_name(CONTEXT["ti"])]
     BATCH.execute(CONTEXT)
     assert submitted

@@ -10,12 +10,12 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 from include.adapters import stream_run
 from include.commands import rotate as commands
 from include.lake.errors import LakeError
-from include.lake.resource import ensure
+from include.lake.resource import ensure, plan
 from include.lake.rotation import PodUse
 from include.lake.stream import NAME
 from tests.dags.conftest import STREAMING
 from tests.dags.runs import TaskInstance
-from tests.fakes.base import writing
+from tests.fakes.base import Killed, writing
 from tests.fakes.declared import FILE, streaming
 from tests.fakes.site import FakeSite
 from tests.fakes.stream import FakeStreams
@@ -72,6 +72,37 @@ def test_the_dag_restarts_it_once_every_node_has_the_new_pair_and_then_revokes(l
     assert lake.streams.cut == 0
     assert not lake.keypair.accepts(old)
     assert lake.locks[-2:] == ["Airflow lake_rotate_keys.old_key"] * 2
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+@pytest.mark.parametrize(("part", "number"), [("host", 0), ("streams", 0), ("streams", 1), ("streams", 2), ("host", 1)])
+def test_a_restart_that_is_killed_is_gone_on_with(lake: FakeSite, part: str, number: int, when: str) -> None:
+    """Killed at any call the next look ends with a stream that runs with the new pair, and no batch is cut off."""
+    old = PAIR.pair(lake.keypair)
+    task("new_key")
+    lake.keypair.now += timedelta(seconds=60)
+    lake.host.writes.clear()
+    lake(part).kill_at = (number, when)
+    with pytest.raises(Killed):
+        task("old_key")
+    lake(part).kill_at = None
+    if lake.streams.application is None or lake.streams.application.phase != "running":
+        lake.keypair.pods[SECRET] = []
+    assert task("old_key")["revoked"]
+    assert not plan(STREAM, lake.streams)[0]
+    assert lake.streams.cut == 0
+    assert not lake.keypair.accepts(old)
+    assert lake.host.notes == {}
+
+
+def test_a_stream_that_was_stopped_meanwhile_is_not_begun(lake: FakeSite) -> None:
+    lake.host.notes[stream_run.RESTARTING] = "./lake rotate keys"
+    stream_run.bring(LAKE, lake, "./lake stream stop", print, run=False)  # type: ignore[arg-type]
+    lake.keypair.pods[SECRET] = []
+    task("new_key")
+    lake.keypair.now += timedelta(seconds=60)
+    assert task("old_key")["revoked"]
+    assert lake.streams.application is None
 
 
 def test_another_stream_is_named_and_left_alone(lake: FakeSite) -> None:

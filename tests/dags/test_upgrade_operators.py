@@ -25,6 +25,7 @@ def lake(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     monkeypatch.setattr(proof, "PATIENCE", 0)
     bootstrap()
     site.host.sources[str(LAKE.minio_binary.source)] = ("newer", ELF, AGPL)
+    site.host.origins["new"] = "another declaration"
     site.locks.clear()
     return site
 

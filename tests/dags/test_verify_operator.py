@@ -53,10 +53,10 @@ class FakeTenantS3:
         type(self).cleared += 1
 
 
-def verify(monkeypatch: pytest.MonkeyPatch, site: FakeSite, *, everything: bool, check: bool = False) -> Any:
+def verify(monkeypatch: pytest.MonkeyPatch, site: FakeSite, *, everything: bool, check: bool = False, keeps: bool = False) -> Any:
     site.keypair.secrets["spark-jobs", "minio-s3-keys"] = {"access-key": Secret("AKEXAMPLE"), "secret-key": Secret("a-secret-key")}
     monkeypatch.setattr("include.operators.verify.TenantS3", type("T", (FakeTenantS3,), {"may_everything": everything}))
-    return VerifyOperator(task_id="verify", key_pair=LAKE.key_pair, bucket="datalake").execute(context(check=check))
+    return VerifyOperator(task_id="verify", key_pair=LAKE.key_pair, bucket="datalake", keeps=keeps).execute(context(check=check))
 
 
 def test_declared_rights_are_proven(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +76,18 @@ def test_rights_too_many_fail_the_task_and_name_them(site: FakeSite, monkeypatch
 
 def test_check_mode_writes_no_probe(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(monkeypatch, site, everything=True, check=True) == []
+
+
+def test_where_the_bucket_keeps_what_is_written_no_object_is(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(*args: Any) -> str:
+        assert args[1] != "datalake", "it could not be removed before the retention is over"
+        raise Denied
+
+    monkeypatch.setattr(FakeTenantS3, "put", put)
+    lines = verify(monkeypatch, site, everything=False, keeps=True)
+    assert len(lines) == 10
+    assert "✓ upload in parts to datalake: allowed" in lines
+    assert all(line.startswith("✓ ") for line in lines)
 
 
 def test_without_a_key_pair_it_says_what_to_run(site: FakeSite) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from include.lake.spec import LAKE_FILE
 from include.run_airflow import end_all
+from tests import pictures
 from tests.conftest import ROOT
 from tests.e2e.conftest import Site
 
@@ -37,6 +38,7 @@ class Airflow:
         content["spark"]["schedule"] = cron
         (self.folder / "lake.yaml").write_text(yaml.safe_dump(content))
         if "Authorization" in self.session.headers:
+            self.call("PUT", f"/parseDagFile/{self.call('GET', '/dags/lake_spark')['file_token']}")
             until(lambda: self.call("GET", "/dags/lake_spark")["timetable_summary"] in (cron, None), 120, "new schedule")
 
     def login(self) -> None:
@@ -70,6 +72,10 @@ class Airflow:
         found = self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
         return {t["task_id"]: t["state"] for t in found}
 
+    def log(self, dag: str, run: str, task: str, number: int = 1) -> str:
+        """What a try of a task said."""
+        return json.dumps(self.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}?full_content=true")["content"])
+
     def finished(self, dag: str, run: str, seconds: float = 420) -> str:
         """The run's state once it is over."""
 
@@ -89,6 +95,10 @@ def until(look: Callable[[], Any], seconds: float, what: str) -> Any:
     return found
 
 
+def _bundle(name: str, **kwargs: str) -> dict[str, Any]:
+    return {"name": name, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": kwargs}
+
+
 @contextmanager
 def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tuple[str, str]] | None = None, declared: Path = LAKE_FILE) -> Iterator[Airflow]:
     """A running Airflow, with the Spark job declared for `cron`. `users`: their roles and passwords; without any everybody is an administrator."""
@@ -100,7 +110,7 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
     own = {
         "AIRFLOW_HOME": str(folder / "home"),
         "HOMELAKE_FILE": str(folder / "lake.yaml"),
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_bundle("dags-folder"), _bundle("tests", path=str(ROOT / "tests/e2e/dags"))]),
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
     }
@@ -123,7 +133,7 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
                 return False
             return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
-        until(answers, 180, "healthy Airflow")
+        until(answers, 300, "healthy Airflow")
         running.login()
         until(lambda: {"lake_bootstrap", "lake_spark", "lake_governance"} <= {d["dag_id"] for d in running.call("GET", "/dags")["dags"]}, 90, "DAGs")
         yield running
@@ -140,9 +150,11 @@ def standalone(site: Site, folder: Path, cron: str | None, users: dict[str, tupl
 
 
 def picture(page: Any, name: str) -> None:
-    """Keep a screenshot, where somebody wants it."""
+    """Keep a screenshot, where somebody wants it, with the build of the page that it was made from."""
     if folder := os.environ.get("HOMELAKE_SCREENSHOTS"):
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        if Path(f"{name}.png").match(pictures.OURS):
+            pictures.note(Path(folder), {f"{name}.png": pictures.page()})
 
 
 @contextmanager

@@ -1,14 +1,20 @@
 """Airflow as people use it: standalone, in a real browser, with its scheduler. HOMELAKE_SCREENSHOTS names a folder that keeps the pictures."""
 
+import io
+import os
+import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 
 from tests.e2e.airflow_server import Airflow, chromium, picture, standalone, until
 from tests.e2e.conftest import Site
 from tests.e2e.test_bootstrap import held_by_airflow
+from tests.e2e.test_drift import quota
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -73,6 +79,7 @@ def _applications(site: Site) -> set[str]:
     return set(site.kubectl("-n", "spark-jobs", "get", "sparkapplications", "-o", "name").split())
 
 
+@pytest.mark.long
 def test_a_cleared_task_submits_anew(airflow: Airflow, converged: Site) -> None:
     """Never a success taken from the application of an earlier try."""
     run = airflow.runs("lake_spark", run_type="scheduled", state="success")[0]
@@ -86,15 +93,57 @@ def test_a_cleared_task_submits_anew(airflow: Airflow, converged: Site) -> None:
     assert "COMPLETED" in str(second)
 
 
-def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, converged: Site) -> None:
+@pytest.mark.long
+def test_a_triggerer_waits_for_a_deferrable_job_and_keeps_its_course(airflow: Airflow, converged: Site) -> None:
+    airflow.call("PATCH", "/dags/spark_deferrable", is_paused=False)
+    run = airflow.trigger("spark_deferrable")
+    until(lambda: airflow.tasks("spark_deferrable", run).get("spark_job") == "deferred", 120, "deferral")
+    assert airflow.finished("spark_deferrable", run) == "success"
+    said = airflow.log("spark_deferrable", run, "spark_job")
+    assert "Read Success!" in said
+    (key,) = set(re.findall(r"what it used is kept in the lake: (\S+\.parquet)", said))
+    course = pq.read_table(io.BytesIO(converged.s3().get_object(Bucket="datalake", Key=key)["Body"].read()), columns=["pod"])
+    assert course["pod"].to_pylist().count("total") > 1, "only the end was kept, not the course"
+
+
+@pytest.mark.parametrize("dag", ["lake_spark", pytest.param("spark_deferrable", marks=pytest.mark.long)])
+def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, converged: Site, dag: str) -> None:
+    airflow.call("PATCH", f"/dags/{dag}", is_paused=False)
     before = _applications(converged)
-    run = airflow.trigger("lake_spark")
+    run = airflow.trigger(dag)
     name = until(lambda: _applications(converged) - before, 120, "SparkApplication").pop()
     label = f"sparkoperator.k8s.io/app-name={name.rpartition('/')[2]}"
     until(lambda: converged.kubectl("-n", "spark-jobs", "get", "pods", "-l", label, "-o", "name"), 120, "driver pod")
-    airflow.call("PATCH", f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job", new_state="failed")
+    if dag == "spark_deferrable":
+        until(lambda: airflow.tasks(dag, run)["spark_job"] == "deferred", 60, "deferral")
+    airflow.call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/spark_job", new_state="failed")
     until(lambda: name not in _applications(converged), 90, "end of the application")
     until(lambda: not converged.kubectl("-n", "spark-jobs", "get", "pods", "-l", label, "-o", "name"), 90, "end of its pods")
+
+
+@pytest.mark.long
+def test_a_killed_worker_leaves_no_second_driver(airflow: Airflow, converged: Site) -> None:
+    """What its try left at work is removed before the next one submits."""
+    airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
+    before = _applications(converged)
+    run = airflow.trigger("lake_spark")
+    first = until(lambda: _applications(converged) - before, 120, "SparkApplication").pop()
+    task = airflow.call("GET", f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job")["id"]
+    os.kill(int(converged.lab.run("pgrep", "-f", f"airflow worker -- {task}").split()[0]), signal.SIGKILL)
+    until(lambda: _applications(converged) - before - {first}, 240, "another application")
+    assert first not in _applications(converged)
+    assert airflow.finished("lake_spark", run) == "success"
+    assert "was still at work: it was removed with its pods" in airflow.log("lake_spark", run, "spark_job", 2)
+
+
+def opened_form(page: Any, dag: str, field: str) -> Any:
+    """The form that triggers a DAG, as it has come up with this field."""
+    page.goto(f"/dags/{dag}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_text(field).first.wait_for(timeout=30_000)
+    page.wait_for_timeout(700)
+    return form
 
 
 @pytest.mark.long
@@ -104,18 +153,34 @@ def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, co
 def test_day_two_begins_from_its_form(airflow: Airflow, page: Any, converged: Site, dag: str, field: str) -> None:
     """Each with what its form proposes: on a lake that is as declared all of them end well, and leave it so."""
     airflow.call("PATCH", f"/dags/{dag}", is_paused=False)
-    page.goto(f"/dags/{dag}")
-    page.get_by_role("button", name="Trigger").first.click()
-    page.get_by_role("dialog").get_by_text(field).first.wait_for(timeout=30_000)
-    page.wait_for_timeout(700)  # until the form has come up
+    form = opened_form(page, dag, field)
     picture(page, f"form-{dag}")
-    page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    form.get_by_role("button", name="Trigger").click()
     run = until(lambda: airflow.runs(dag, run_type="manual"), 60, f"run of {dag}")[0]
     assert airflow.finished(dag, run) == "success", airflow.tasks(dag, run)
     page.goto(f"/dags/{dag}/runs/{run}")
     page.get_by_text("success").or_(page.get_by_text("Success")).first.wait_for(timeout=30_000)
     page.wait_for_timeout(1500)
     picture(page, f"run-{dag}")
+    assert converged.plan()[0] == 0
+
+
+@pytest.mark.long
+def test_a_repair_is_ticked_in_the_form(airflow: Airflow, page: Any, converged: Site) -> None:
+    """What somebody changed by hand fails the run from the form as it is, and is taken back by the one with its switch on."""
+    airflow.call("PATCH", "/dags/lake_governance", is_paused=False)
+    quota(converged)
+    for remediate, end in ((False, "failed"), (True, "success")):
+        before = airflow.runs("lake_governance")
+        form = opened_form(page, "lake_governance", "Remediate")
+        if remediate:
+            form.locator("[data-scope=switch][data-part=control]").first.click()
+        form.get_by_role("button", name="Trigger").click()
+        run = until(lambda before=before: set(airflow.runs("lake_governance")) - set(before), 60, "run of lake_governance").pop()  # type: ignore[misc]
+        assert airflow.finished("lake_governance", run) == end, airflow.tasks("lake_governance", run)
+        assert airflow.tasks("lake_governance", run)["repair"] == ("success" if remediate else "skipped")
+    page.goto(f"/dags/lake_governance/runs/{run}/tasks/repair")
+    page.get_by_text("5 GiB → 100 GiB").first.wait_for(timeout=30_000)
     assert converged.plan()[0] == 0
 
 

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from include.lake.metrics.exposition import exposition
-from include.lake.metrics.view import ApplicationView, Snapshot
+from include.lake.metrics.view import ApplicationView, Churn, Snapshot
 from lab.prometheus import programs
 from tests.conftest import ROOT
 from tests.unit.lake.metrics.test_exposition import known
@@ -35,7 +35,7 @@ def healthy(minute: int) -> Told:
     """All is well: a job and a stream run, the lake is as declared and half full, and an hour ago it was checked."""
     shot, lake = _recorded()
     apps = tuple(
-        replace(a, phase="running", ended=None, queries=tuple(replace(q, input_rate=100.0, processing_rate=400.0, behind=200.0) for q in a.queries))
+        replace(a, phase="running", ended=None, churn=Churn(), queries=tuple(replace(q, input_rate=100.0, processing_rate=400, behind=200) for q in a.queries))
         for a in shot.applications
     )
     resources = [{**r, "status": "ok"} for r in lake["resources"]]
@@ -89,7 +89,12 @@ def memory_at(share: float) -> Story:
 
 
 def killed(a: ApplicationView, minute: int) -> ApplicationView:
-    return replace(a, churn=replace(a.churn, out_of_memory=1 if minute >= 10 else 0))
+    return replace(a, churn=Churn(out_of_memory=1, out_of_memory_at=600.0) if minute >= 10 else Churn())
+
+
+def counted_anew(a: ApplicationView, minute: int) -> ApplicationView:
+    """Three pods were killed hours ago; from the tenth minute on another process tells of it, which knows one of them."""
+    return replace(a, churn=Churn(out_of_memory=3 if minute < 10 else 1, out_of_memory_at=-7200.0))
 
 
 def first_seen_killed(minute: int) -> Told:
@@ -115,6 +120,7 @@ CASES: dict[str, tuple[Story, int, set[str]]] = {
     "memory at 90 %": (memory_at(0.90), 25, set()),
     "a pod is killed": (jobs(killed), 15, {"SparkPodOutOfMemory"}),
     "a pod was killed long ago": (jobs(killed), 25, set()),
+    "kills are counted anew": (jobs(counted_anew), 15, set()),
     "a job is first seen with a killed pod": (first_seen_killed, 15, {"SparkPodOutOfMemory"}),
     "a job has failed": (jobs(lambda a, _: replace(a, phase="failed", ended=60.0)), 25, {"SparkJobFailed"}),
     "a job failed yesterday": (jobs(lambda a, _: replace(a, phase="failed", ended=-86400.0)), 25, set()),

@@ -22,7 +22,7 @@ from include.lake.equal import IN_FLIGHT
 from tests.conftest import ROOT, TestLab
 from tests.e2e.conftest import Site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 VMID, NODE = 110, "/api2/json/nodes/pve"
 BUCKET, PREFIX, PLAIN = "datalake", "backup-proof/", "backup-plain"
 
@@ -287,7 +287,6 @@ def test_what_is_refused_makes_no_vm(story: Story, vmid: int, address: str, caus
     assert {v["vmid"] for v in story.proxmox("GET", "/qemu")} == before
 
 
-@pytest.mark.long
 def test_both_dags(story: Story, tmp_path: Path) -> None:
     """As a user would from Airflow; with keep 1 the earlier backup of ours goes, and someone's stays."""
     foreign = story.backup["backup"]

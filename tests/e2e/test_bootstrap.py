@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -163,6 +164,29 @@ def test_a_second_run_writes_nothing(site: Site) -> None:
     assert any(line.startswith("PUT ") for line in records.minio_users), "the probe of verify does not show in MinIO's trace"
     assert records.logins == 1
     assert records.commands > 0
+
+
+def test_doctor_finds_nothing_amiss_and_changes_nothing(site: Site) -> None:
+    with recording(site.lab) as records:
+        done = site.lab.lake("doctor")
+    lines = done.stdout.splitlines()
+    assert {line[0] for line in lines} == {"✓"}, done.stdout
+    for part in ("proxmox: Proxmox VE", "lake_host: debian@", "kubernetes_default: Kubernetes v1."):
+        assert any(line.startswith(f"✓ {part}") for line in lines), done.stdout
+    assert records.writes() == {}
+
+
+def test_doctor_tells_what_a_token_without_rights_lacks_and_how_to_give_it(site: Site) -> None:
+    lab = site.lab
+    url = urlsplit(lab["PVE_URL"])
+    token = {"conn_type": "proxmox", "host": lab["PVE_URL"], "port": url.port, "login": lab["PVE_NOPRIV_TOKEN_ID"],
+             "password": lab["PVE_NOPRIV_TOKEN_SECRET"], "extra": {"ca": lab["PVE_CA"]}}  # fmt: skip
+    done = lab.lake("doctor", check=False, env={"AIRFLOW_CONN_PROXMOX": json.dumps(token)})
+    assert (done.returncode, lab["PVE_NOPRIV_TOKEN_SECRET"] in done.stdout + done.stderr, done.stderr) == (1, False, "")
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("✗")]
+    assert all(lab["PVE_NOPRIV_TOKEN_ID"] in line or "proxmox" in line.lower() or "VM 100" in line for line in wrong), done.stdout
+    assert any("pveum acl modify /vms/100" in line for line in done.stdout.splitlines()), done.stdout
+    assert any(line.startswith("✓ kubernetes_default: ") for line in done.stdout.splitlines()), "one part hides no other"
 
 
 def test_nothing_of_the_probe_is_left(site: Site) -> None:

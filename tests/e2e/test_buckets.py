@@ -1,4 +1,4 @@
-"""Several buckets and users: retention, lifecycle, roles and prefixes, as bare clients and the users themselves see them."""
+"""Several buckets and users, as the how-to declares them: retention, lifecycle, roles and prefixes, as bare clients and the users themselves see them."""
 
 import base64
 import json
@@ -11,18 +11,10 @@ import yaml
 from botocore.exceptions import ClientError
 
 from tests.e2e.conftest import Site
+from tests.unit.test_docs import DOCS, blocks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-BUCKETS = [
-    {"name": "checkpoints", "versioning": False},
-    {"name": "kept", "object_lock": True, "retention": {"mode": "governance", "period": "2 d"}, "quota": "20 GiB",
-     "lifecycle": [{"noncurrent": "7 d", "delete_markers": True}, {"prefix": "in/", "expire": "9 d"}]},
-]  # fmt: skip
-USERS = [
-    {"name": "spark-user", "buckets": ["datalake/test-output/", "datalake/spark-events/", "checkpoints"]},
-    {"name": "reader", "role": "read-only", "buckets": ["datalake"], "secret": "reader-keys"},
-    {"name": "feed", "role": "append-only", "buckets": ["kept/in/"], "secret": "feed-keys"},
-]
+PAGE = DOCS / "how-to/buckets-and-users.md"
 
 
 class Several:
@@ -51,14 +43,12 @@ class Several:
 @pytest.fixture(scope="module")
 def several(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
     """The lake with further buckets and users; afterwards its users may do again what the shipped declaration says."""
-    content = yaml.safe_load(Path("include/lake.yaml").read_text())
-    content["buckets"] += BUCKETS
-    content["users"] = USERS
+    content = {**yaml.safe_load(Path("include/lake.yaml").read_text()), **yaml.safe_load(blocks(PAGE, "yaml")[0])}
     file = tmp_path_factory.mktemp("several") / "lake.yaml"
     file.write_text(yaml.safe_dump(content))
     made = Several(converged, file)
     _, out, err = made.lake("apply", "--yes")
-    assert "Contradiction in buckets[2].quota: 20 GiB that are kept for 2 d are full when more than 10.0 GiB a day is written" in err, out + err
+    assert blocks(PAGE, "text")[0] in err, out + err
     yield made
     converged.lab.lake("apply", "--yes", "policy/spark-user")
 

@@ -123,7 +123,7 @@ def test_put_together_killed_and_gone_on_with_each_record_is_there_once(site: St
     stream(site)
     report = site.audit()
     assert report.failed == ()
-    assert (report.counts["ahead"], report.counts["open"]) == (0, 0)
+    assert (report.counts["ahead"], report.counts["open"], report.counts["unmarked"]) == (0, 0, 0)
 
 
 def test_of_two_at_once_one_commits(site: StreamSite) -> None:

@@ -3,23 +3,25 @@
 import json
 import re
 import time
-import uuid
+from base64 import b64decode
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 import requests
 
-from include.lake.s3a import s3a_profile
-from include.lake.spark import Job, application
+from include.adapters.metrics.past import Past
+from include.adapters.metrics.record import Recording, recorded
 from tests.e2e.airflow_server import Airflow, chromium, picture, standalone, until
 from tests.e2e.conftest import Site
+from tests.e2e.dashboard import USERS, Jobs, displayed, epoch, frame, in_its_tab, seen_there
 from tests.e2e.test_governance import kubernetes_away
-from tests.e2e.test_spark import Bench
+from tests.unit.lake.metrics.test_exposition import snapshot
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-USERS = {"ada": ("admin", "pw-of-ada-1"), "vic": ("viewer", "pw-of-vic-1")}
+OLD = 30.0  # seconds: a kubelet measures about every ten, and two cores are busy with the rest
 ROUTES = [
     "",
     "index.html",
@@ -28,6 +30,7 @@ ROUTES = [
     "api/live",
     "api/past",
     "api/applications/spark-jobs/x/series",
+    "api/applications/spark-jobs/x/manifest",
     "metrics",
     "no/such/path",
     "openapi.json",
@@ -54,42 +57,6 @@ def page(airflow: Airflow) -> Iterator[Any]:
         yield page
 
 
-class Jobs:
-    """Spark jobs submitted by hand, and what the API and the kubelet say of them."""
-
-    def __init__(self, site: Site, airflow: Airflow) -> None:
-        self.site, self.bench, self.url = site, Bench(site), f"{airflow.url}/homelake/"
-        self.headers = {"Authorization": f"Bearer {airflow.token('vic', USERS['vic'][1])}"}
-        self.names: list[str] = []
-
-    def submit(self, kind: str, seconds: float) -> str:
-        name = f"{kind}-{uuid.uuid4().hex[:8]}"
-        job = Job("busy.py", (f"s3a://datalake/test-busy/{name}/", str(seconds)))
-        body = application(job, self.site.lake.where, s3a_profile(self.site.lab["S3_ENDPOINT"], self.site.lake.spec.minio.region))
-        self.bench.apps.submit(body, name, {"busy.py": Path("tests/e2e/jobs/busy.py").read_text()})
-        self.names.append(name)
-        return name
-
-    def get(self, path: str) -> Any:
-        answer = requests.get(self.url + path, headers=self.headers, timeout=30)
-        assert answer.ok, f"{path}: {answer.status_code} {answer.text[:300]}"
-        return answer.json()
-
-    def seen(self, name: str) -> dict[str, Any]:
-        """The job in the newest snapshot; empty when it is not there."""
-        return next((a for a in self.get("api/snapshot")["applications"] if a["name"] == name), {})
-
-    def kubelet(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """The use of each pod by the moment of the kubelet's sample, from the kubelet itself. CPU and memory are sampled together or not at all."""
-        node = self.site.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
-        summary = json.loads(self.site.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
-        return {(p["podRef"]["name"], p["cpu"]["time"]): p["memory"] | p["cpu"] for p in summary["pods"] if p.get("memory") and p.get("cpu")}
-
-    def clear(self) -> None:
-        for name in self.names:
-            self.bench.apps.delete(name)
-
-
 @pytest.fixture(scope="module")
 def jobs(converged: Site, airflow: Airflow) -> Iterator[Jobs]:
     made = Jobs(converged, airflow)
@@ -100,14 +67,31 @@ def jobs(converged: Site, airflow: Airflow) -> Iterator[Jobs]:
 @pytest.fixture(scope="module")
 def busy(jobs: Jobs) -> str:
     """A job that runs while the tests look at it."""
-    name = jobs.submit("busy", 240)
+    name = jobs.submit("busy", 300)
     until(lambda: jobs.seen(name).get("now") and len([p for p in jobs.seen(name)["pods"] if p["now"]]) == 2, 180, "figures of driver and executor")
     return name
 
 
-def frame(page: Any) -> Any:
-    """The page inside Airflow's frame."""
-    return page.frame_locator("iframe")
+@pytest.fixture(scope="module")
+def finished(airflow: Airflow, jobs: Jobs) -> tuple[str, dict[str, Any]]:
+    """A run of lake_spark that is over, and its job as the lake keeps it."""
+    jobs.clear()  # or it would wait for their room
+    airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
+    run = airflow.trigger("lake_spark")
+    assert airflow.finished("lake_spark", run) == "success"
+    (kept,) = (j for j in jobs.get("api/past") if j["origin"] and j["origin"]["run_id"] == run)
+    return run, kept
+
+
+@pytest.fixture(scope="module")
+def failed(jobs: Jobs, converged: Site) -> str:
+    """A job whose code raises, seen through and kept as a task does it."""
+    jobs.clear()
+    name = jobs.submit("raises", "soon")  # no number
+    past = Past(jobs.bench.parts.connections("lake_s3"), converged.lake.spec.spark.bucket, converged.lake.probe_prefix)
+    with recorded(Recording.of(jobs.bench.parts.kubernetes, lambda: past, "spark-jobs", name, print)):
+        until(lambda: (now := jobs.bench.apps.get(name)) and now.over, 180, "end of the job")
+    return name
 
 
 def test_without_a_login_nothing_is_there_and_a_viewer_cannot_act(airflow: Airflow) -> None:
@@ -150,7 +134,7 @@ def test_it_moves_with_the_job_and_agrees_with_the_kubelet(jobs: Jobs, busy: str
                 continue
             moments.add(pod["now"]["at"])
             for (name, stamp), said in kubelet.items():
-                if name == pod["name"] and abs(_epoch(stamp) - pod["now"]["at"]) < 0.5:
+                if name == pod["name"] and abs(epoch(stamp) - pod["now"]["at"]) < 0.5:
                     assert pod["now"]["memory"] == pytest.approx(said["workingSetBytes"], rel=0.1)
                     assert pod["now"]["cpu"] == pytest.approx(said["usageNanoCores"] / 1e9, rel=0.1, abs=0.02)
                     compared += 1
@@ -165,14 +149,42 @@ def test_it_moves_with_the_job_and_agrees_with_the_kubelet(jobs: Jobs, busy: str
     assert len(course["at"]) >= 2
     # A driver that has just begun answers late; then its tasks are counted.
     until(lambda: jobs.seen(busy)["totals"]["done"] > 0, 90, "ended tasks")
+    until(lambda: any(n is not None for n in jobs.get(f"api/applications/spark-jobs/{busy}/series")["total"].get("tasks", [])), 90, "a line of running tasks")
     page.wait_for_timeout(3000)
     picture(page, "dashboard-job")
 
 
-def _epoch(stamp: str) -> float:
-    from datetime import datetime
+def test_the_page_shows_the_figures_of_the_api_and_how_old_they_are(jobs: Jobs, busy: str, page: Any) -> None:
+    driver = f"{busy}-driver"
+    told: dict[float, dict[str, Any]] = {}
+    compared = set[float]()
+    deadline = time.monotonic() + 60
+    while len(compared) < 2 and time.monotonic() < deadline:
+        now = next(p["now"] for p in jobs.seen(busy)["pods"] if p["name"] == driver)
+        told[round(now["at"], 3)] = now
+        at, cores, memory, age = displayed(page, driver)
+        assert age < OLD, "the page shows old figures"
+        assert age == pytest.approx(time.time() - at, abs=5), "and tells their age as it is"
+        if same := told.get(round(at, 3)):
+            assert cores == pytest.approx(same["cpu"], abs=0.006)
+            assert memory == pytest.approx(same["memory"], rel=0.01)
+            compared.add(at)
+        time.sleep(0.5)
+    assert len(compared) >= 2, "no two samples were seen both on the page and in the API"
+    assert re.search(r"live, (now|[\d.]+ s ago)", frame(page).locator(".hearing").inner_text())
 
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+
+def test_it_leads_to_the_application_and_to_what_it_writes(jobs: Jobs, busy: str, page: Any, converged: Site) -> None:
+    application = frame(page).get_by_role("link", name=f"SparkApplication {busy}").get_attribute("href")
+    text = requests.get(urljoin(jobs.url, application), headers=jobs.headers, timeout=30).text
+    assert "kind: SparkApplication" in text
+    assert "state: RUNNING" in text
+    keys = json.loads(converged.kubectl("-n", "spark-jobs", "get", "secret", converged.lake.spec.kubernetes.secret.name, "-o", "json"))["data"].values()
+    assert not [k for k in keys if b64decode(k).decode() in text]
+    console = frame(page).get_by_role("link", name=f"s3a://datalake/test-busy/{busy}/").get_attribute("href")
+    host = urlsplit(converged.lab["S3_ENDPOINT"]).hostname
+    assert console == f"http://{host}:{converged.lake.spec.minio.console_port}/browser/datalake/test-busy%2F{busy}%2F"
+    assert requests.get(console, timeout=30).status_code == 200
 
 
 def test_it_is_in_prometheus_form_and_in_the_terminal(jobs: Jobs, busy: str, converged: Site) -> None:
@@ -215,19 +227,97 @@ def test_out_of_memory_is_said_in_words(jobs: Jobs, busy: str, page: Any) -> Non
     frame(page).get_by_text("SparkContext").first.wait_for(timeout=30_000)
 
 
-def test_a_job_of_a_dag_is_found_from_its_run_and_kept_in_the_lake(airflow: Airflow, jobs: Jobs, page: Any) -> None:
-    jobs.clear()  # or it would wait for their room
-    airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
-    run = airflow.trigger("lake_spark")
-    assert airflow.finished("lake_spark", run) == "success"
-    kept = [j for j in jobs.get("api/past") if j["origin"] and j["origin"]["run_id"] == run]
-    assert [j["phase"] for j in kept] == ["done"]
-    whole = jobs.get(f"api/past/spark-jobs/{kept[0]['name']}")
+def test_a_job_of_a_dag_is_found_from_its_run_and_kept_in_the_lake(finished: tuple[str, dict[str, Any]], jobs: Jobs, page: Any) -> None:
+    run, kept = finished
+    assert kept["phase"] == "done"
+    whole = jobs.get(f"api/past/spark-jobs/{kept['name']}")
     assert len(whole["series"]["total"]["at"]) >= 1
-    page.goto(f"/dags/lake_spark/runs/{run}")
-    page.get_by_role("link", name="Spark jobs").last.click()
-    frame(page).get_by_role("heading", name=kept[0]["name"]).or_(frame(page).get_by_role("link", name=kept[0]["name"])).first.wait_for(timeout=30_000)
+    seen_there(in_its_tab(page, f"/dags/lake_spark/runs/{run}", "homelake-run"), kept["name"])
     picture(page, "dashboard-run")
+
+
+def test_it_is_found_from_its_task_and_from_the_try_of_it(finished: tuple[str, dict[str, Any]], page: Any) -> None:
+    run, kept = finished
+    seen_there(in_its_tab(page, "/dags/lake_spark/tasks/spark_job", "homelake-task"), kept["name"])
+    seen_there(in_its_tab(page, f"/dags/lake_spark/runs/{run}/tasks/spark_job", "homelake-try"), kept["name"])
+    other = in_its_tab(page, f"/dags/lake_spark/runs/{run}/tasks/check_output", "homelake-try")
+    other.get_by_text("No Spark job of this run is known here").wait_for(timeout=30_000)
+
+
+def test_a_job_whose_code_raises_is_seen_with_its_error(finished: tuple[str, dict[str, Any]], failed: str, jobs: Jobs, page: Any) -> None:
+    until(lambda: jobs.seen(failed).get("phase") == "failed", 90, "failed job in a sweep")
+    seen = jobs.seen(failed)
+    assert seen["churn"]["out_of_memory"] == 0
+    assert "ExitCode: 1" in seen["error"], seen["error"]
+    page.goto("/plugin/homelake-jobs")
+    row = frame(page).get_by_role("row").filter(has=page.get_by_role("link", name=failed))
+    row.wait_for(timeout=30_000)
+    assert row.locator(".status").inner_text().split() == ["✕", "failed"], "and not for want of memory"
+    frame(page).get_by_role("link", name=failed).click()
+    alert = frame(page).get_by_role("alert").filter(has_text="ExitCode: 1")
+    alert.wait_for(timeout=15_000)
+    assert seen["error"] in alert.inner_text()
+    assert frame(page).get_by_text("killed for want of memory").count() == 0
+    frame(page).get_by_role("button", name="Show the last 200 lines").click()
+    frame(page).get_by_text("ValueError: could not convert string to float: 'soon'").wait_for(timeout=30_000)
+
+
+def test_two_jobs_that_are_over_are_compared(finished: tuple[str, dict[str, Any]], failed: str, jobs: Jobs, page: Any) -> None:
+    names = [finished[1]["name"], failed]
+    jobs.bench.apps.delete(failed)  # what is in the cluster still is not among the earlier ones
+    until(lambda: not jobs.seen(failed), 90, "end of the application")
+    page.goto("/plugin/homelake-jobs")
+    for name in names:
+        frame(page).get_by_label(f"Compare {name}, started").check(timeout=30_000)
+    frame(page).get_by_role("link", name="Compare the two").click()
+    frame(page).get_by_role("heading", name="Two jobs, each from its start").wait_for(timeout=30_000)
+    for name in names:
+        frame(page).get_by_role("columnheader", name=name).wait_for(timeout=15_000)
+    table = {row[0]: row[1:] for row in (r.split("\t") for r in frame(page).locator("tbody tr").all_inner_texts())}
+    assert all(re.search(r"\d", cell) for cell in table["Lasted"]), table
+    kept = [jobs.get(f"api/past/spark-jobs/{name}")["application"] for name in names]
+    assert [int(cell.replace(",", "")) for cell in table["Rows written"]] == [a["totals"]["output_rows"] for a in kept]
+    for title in ("CPU, cores", "Memory"):
+        chart = frame(page).get_by_role("img", name=f"{title}, {names[0]}")
+        assert names[1] in chart.get_attribute("aria-label")
+        assert chart.locator("canvas").count() == 1
+    picture(page, "dashboard-compared")
+
+
+def test_earlier_streams_of_one_name_are_told_apart(jobs: Jobs, page: Any, converged: Site) -> None:
+    past = Past(jobs.bench.parts.connections("lake_s3"), converged.lake.spec.spark.bucket, converged.lake.probe_prefix)
+    stream, began = next(a for a in snapshot().applications if a.stream), time.time() - 7200
+    two = [replace(stream, name="seen-twice", phase="done", started=at, ended=at + 90 + i) for i, at in enumerate((began, began + 600))]
+    keys = [past.write(one, {"total": {"at": [one.started]}}) for one in two]
+    try:
+        page.goto("/plugin/homelake-jobs")
+        boxes = frame(page).get_by_label("Compare seen-twice, started")
+        boxes.first.wait_for(timeout=30_000)
+        assert boxes.count() == 2
+        for box in boxes.all():
+            box.check()
+        frame(page).get_by_role("link", name="Compare the two").click()
+        frame(page).get_by_role("row", name=re.compile("Lasted")).wait_for(timeout=15_000)
+        heads = frame(page).get_by_role("columnheader", name="seen-twice").all_inner_texts()
+        assert len(set(heads)) == 2, heads
+        assert {"1 min 30 s", "1 min 31 s"} <= set(frame(page).get_by_role("row", name=re.compile("Lasted")).inner_text().split("\t"))
+        page.goto("/plugin/homelake-jobs")
+        frame(page).get_by_role("link", name="seen-twice").last.click(timeout=30_000)
+        frame(page).get_by_text("1 min 30 s").first.wait_for(timeout=15_000)  # the earlier of the two, though another has its name
+    finally:
+        for key in keys:
+            past.s3.delete_object(Bucket=past.bucket, Key=key)
+
+
+def test_the_keyboard_skips_to_the_content_of_the_same_page(page: Any) -> None:
+    page.goto("/homelake/#/jobs")
+    page.get_by_role("heading", name="Spark jobs").wait_for(timeout=30_000)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("[location.hash, document.activeElement.id]") == ["#/jobs", "content"]
+    page.goto("/homelake/#/%")
+    page.reload()
+    page.get_by_role("heading", name="Spark jobs").wait_for(timeout=30_000)
 
 
 def test_a_minio_that_is_down_is_seen(airflow: Airflow, page: Any, converged: Site) -> None:

@@ -17,7 +17,7 @@ from simulator.stream import Stream
 from tests.conftest import ROOT
 from tests.e2e.test_compaction import compacted
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 # Ten minutes of a tenth of what the simulator makes by default, with more fraud, so that there are attacks enough to count.
 SHAPE: dict[str, Any] = {"seed": 4, "rate": 100, "accounts": 10_000, "duration": 600, "fraud": 0.06}
@@ -92,7 +92,6 @@ def test_alerts_are_right(site: StreamSite) -> None:
     assert report.counts["alerts"] == len(found)
 
 
-@pytest.mark.long
 def test_neither_a_kill_nor_the_cut_changes_them_and_each_is_there_once(site: StreamSite) -> None:
     cut = ("--once", "--max-records=24000", "--alerts-every=1")
     killed_within_a_look(site, site.start(*cut))
@@ -109,7 +108,6 @@ def test_neither_a_kill_nor_the_cut_changes_them_and_each_is_there_once(site: St
     assert report.counts["alerts"] == len(found)
 
 
-@pytest.mark.long
 def test_compaction_leaves_one_row_an_alert(site: StreamSite) -> None:
     if not site.entries("gold"):  # when it is run alone
         ended(site, site.start("--once", "--max-records=16000", "--alerts-every=0.5"))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from lab.k8s.build import node_root
 from lab.run import sh
@@ -52,6 +53,17 @@ def disk(site: Site) -> None:
     assert answer.status_code == 200, answer.text
 
 
+TOPIC = {"name": "governed", "partitions": 1, "retention": "7 d"}
+
+
+def topic(site: Site) -> None:
+    """Kept for an hour only: to keep it longer again loses nothing."""
+    short = ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET)
+    wanted = ConfigResource(ResourceType.TOPIC, TOPIC["name"], incremental_configs=[short])
+    client = AdminClient({"bootstrap.servers": site.lab["KAFKA_BOOTSTRAP"], "log_level": 0})  # kept until it has answered: without it, it would end
+    client.incremental_alter_configs([wanted])[wanted].result(30)
+
+
 # What each change by hand must show: one of every kind of resource but the namespace, whose loss takes two others with it (below).
 CHANGES = {
     disk: ("vm-disk/100/scsi1", {"backup"}),
@@ -65,6 +77,7 @@ CHANGES = {
     user: ("user/spark-user", {"enabled"}),
     role: ("service-account/spark-jobs/spark-sa", {"rules"}),
     secret: ("keypair/spark-user", {"accepted"}),
+    topic: ("topic/governed", {"config"}),
 }
 RESOURCE = {change: resource for change, (resource, _) in CHANGES.items()}
 
@@ -92,10 +105,10 @@ class Governance:
         self.declare()
 
     def declare(self, **governance: Any) -> None:
-        """The shipped declaration, with the webhook."""
+        """The shipped declaration, with the webhook and a topic."""
         content = yaml.safe_load((ROOT / "include/lake.yaml").read_text())
         notify = [{"kind": "webhook", "connection": "lake_webhook"}]
-        self.file.write_text(yaml.safe_dump(content | {"governance": {"notify": notify, **governance}}))
+        self.file.write_text(yaml.safe_dump(content | {"kafka": {"topics": [TOPIC]}, "governance": {"notify": notify, **governance}}))
 
     def __call__(self, *, remediate: bool = False) -> Run:
         """Run it once."""
@@ -135,6 +148,7 @@ def governance(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Ite
     threading.Thread(target=server.serve_forever, daemon=True).start()
     made = Governance(converged, tmp_path_factory.mktemp("governance"), f"http://127.0.0.1:{server.server_port}/hook")
     made.posts = posts
+    converged.lab.lake("apply", "--yes", "topic/governed", "--file", str(made.file))
     yield made
     server.shutdown()
     server.server_close()

@@ -22,7 +22,7 @@ from include.lake.stream import KAFKA_MOUNT, PROPERTIES
 from lab.kafka.secured import USER, SecuredBroker
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -129,6 +129,19 @@ def test_a_server_that_goes_away_is_told_and_the_figures_stay(page: Any, address
     page.errors.clear()  # the browser's own lines for the 401
 
 
+def test_what_is_seen_less_often_is_drawn_when_it_is_asked_for(page: Any, address: str) -> None:
+    shown(page, address, ROUTES[2])
+    course = page.get_by_role("region", name="Use over time")
+    for title in ("Garbage collection", "Shuffle", "Disk", "Disk, over a minute"):
+        course.get_by_text(title, exact=True).wait_for()
+    executor = page.get_by_role("article", name="spark-job-4f1c9a2e07-1-exec-1")
+    executor.locator("canvas").nth(1).wait_for()
+    assert executor.locator("canvas").count() == 2, "CPU and memory"
+    executor.get_by_text("Garbage collection, shuffle, disk").click()
+    executor.locator("canvas").nth(5).wait_for()
+    assert executor.get_by_role("img", name="Shuffle, read").count() == 1
+
+
 def test_two_hundred_jobs_of_twenty_executors(page: Any, address: str, figures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = figures.snapshot
 

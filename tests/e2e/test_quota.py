@@ -9,7 +9,7 @@ from include.lake.units import Size
 from tests.e2e.conftest import Site
 from tests.e2e.test_drift import admin
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 QUOTA, PIECE, PACE = 20 << 20, 1 << 20, 2.0  # bytes, bytes, pieces a second
 LATEST = 420  # seconds
 
@@ -33,7 +33,9 @@ def test_a_write_over_the_quota_fails_late_and_what_is_there_stays_readable(conv
             time.sleep(max(0.0, began + written / PACE - time.monotonic()))
         late = time.monotonic() - over_since if over_since else 0.0
         scanner = converged.lake.spec.minio.scanner
-        print(f"quota {Size(QUOTA)}: refused at {Size(written * PIECE)}, {late:.0f} s after it was passed (scanner {scanner.speed}, cycle {scanner.cycle})")
+        print(
+            f"quota {Size(QUOTA)}: refused at {Size(written * PIECE)}, {late:.0f} s after it was passed (scanner {scanner.speed}, a round every {scanner.round})"
+        )
         assert s3.get_object(Bucket=bucket, Key="00000")["Body"].read() == b"x" * PIECE
         with pytest.raises(ClientError, match="QuotaExceeded"):
             s3.put_object(Bucket=bucket, Key="again", Body=b"x" * PIECE)

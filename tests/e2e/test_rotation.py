@@ -199,13 +199,17 @@ def test_the_job_succeeds_and_then_the_old_key_is_revoked(converged: Site, job: 
     assert converged.plan()[0] == 0
 
 
-KEYS, ROOTS = 5, 4  # calls that change something, of each
+CALLS = ",".join(f"include.adapters.{call}" for call in (
+    "kubernetes:Kubernetes.patch_secret", "minio:MinioServer.put_access_key", "minio:MinioServer.remove_access_key",
+    "host:Host.keep_settings", "host:Host.write_credentials", "host:Host.restart", "host:Host.forget_settings",
+))  # fmt: skip
+KEYS, ROOTS = 5, 4  # how many of them each makes
 
 
 @pytest.mark.parametrize("number", [pytest.param(n, marks=() if n == 2 else pytest.mark.long) for n in range(1, KEYS + 1)])
 def test_keys_killed_at_every_call(converged: Site, number: int) -> None:
     before = pair(converged)
-    died(converged, number, "after", "rotate", "keys")
+    died(converged, number, "rotate", "keys")
     assert let_in(converged, *pair(converged)) == "yes"
     if number < KEYS:
         finished(converged, "rotate", "keys")
@@ -216,11 +220,34 @@ def test_keys_killed_at_every_call(converged: Site, number: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("number", range(1, KEYS - 1))  # the last two revoke the old key, for which a job's pods are waited
+def test_keys_killed_beside_a_job_that_is_not_refused(converged: Site, number: int) -> None:
+    """It begins with the old key, runs on over the killed rotation and the one that goes on, and reads all that it wrote."""
+    before = pair(converged)
+    running = Running(converged)
+    try:
+        running.writes()
+        died(converged, number, "rotate", "keys")
+        running.writes()
+        code, text = rotate(converged, "keys", "--wait", "0")
+        assert (code, f"pod {running.name}-driver" in text) == (2, True), text
+        assert [let_in(converged, *p) for p in (before, pair(converged))] == ["yes", "yes"]
+        running.writes()
+        end = running.stop()
+        assert getattr(end, "state", end) == "COMPLETED", "\n".join(running.said[-60:])
+    finally:
+        running.clear()
+        finish(converged)
+    assert let_in(converged, *before) == "InvalidAccessKeyId"
+    assert let_in(converged, *pair(converged)) == "yes"
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(1, ROOTS + 1))
 def test_root_killed_at_every_call(converged: Site, other_root: dict[str, str], number: int) -> None:
     password = json.loads(other_root["AIRFLOW_CONN_MINIO_ADMIN"])["password"]
     try:
-        died(converged, number, "after", "rotate", "root", env=other_root)
+        died(converged, number, "rotate", "root", env=other_root)
         if number < ROOTS:
             finished(converged, "rotate", "root", env=other_root)
         assert let_in(converged, converged.lab["S3_ROOT_USER"], password) == "yes"
@@ -240,18 +267,18 @@ def test_the_dag_waits_and_revokes_in_one_run(converged: Site) -> None:
     assert let_in(converged, *pair(converged)) == "yes"
 
 
-def _run(site: Site, number: int, when: str, args: tuple[str, ...], env: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "tests.e2e.killed", str(number), when, *args], cwd=ROOT, env={**site.lab.environment(env), "PYTHONPATH": str(ROOT)},
-                          capture_output=True, text=True, timeout=400, check=False)  # fmt: skip
+def _run(site: Site, number: int, args: tuple[str, ...], env: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tests.e2e.killing", "after", str(number), CALLS, *args], cwd=ROOT,
+                          env={**site.lab.environment(env), "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=400, check=False)  # fmt: skip
 
 
-def died(site: Site, number: int, when: str, *args: str, env: Mapping[str, str] | None = None) -> None:
-    """The command is killed at that call."""
-    done = _run(site, number, when, args, env)
+def died(site: Site, number: int, *args: str, env: Mapping[str, str] | None = None) -> None:
+    """The command is killed after that call."""
+    done = _run(site, number, args, env)
     assert done.returncode == -9, f"it was not killed: {done.returncode}\n{done.stdout}{done.stderr}"
 
 
 def finished(site: Site, *args: str, env: Mapping[str, str] | None = None) -> None:
     """The same command, once more, goes through."""
-    done = _run(site, 0, "after", args, env)
+    done = _run(site, 0, args, env)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -214,7 +214,7 @@ BREAKS: list[tuple[str, Callable[[Site], None], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "breaks", "said"), BREAKS, ids=[b[0] for b in BREAKS])
+@pytest.mark.parametrize(("what", "breaks", "said"), [pytest.param(*b, id=b[0], marks=[] if b[0] == "secret" else pytest.mark.long) for b in BREAKS])
 def test_the_dag_stops_before_any_jvm(converged: Site, what: str, breaks: Callable[[Site], None], said: str) -> None:
     breaks(converged)
     try:

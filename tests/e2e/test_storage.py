@@ -85,6 +85,7 @@ def test_it_grows_online_with_its_filesystem_and_never_shrinks(second: Second) -
     assert "Unable to shrink vm-disk/100/scsi2: it has 12 GiB and 11 GiB are declared; a disk never shrinks" in text
 
 
+@pytest.mark.long
 def test_a_flag_waits_for_a_restart_and_is_told_as_pending(second: Second) -> None:
     assert second.apply(IDS[0])[0] == 0
     second.declare("10 GiB", ssd=False)
@@ -122,6 +123,7 @@ def test_a_disk_that_carries_anything_is_never_formatted(second: Second, what: s
     assert ssh(f"sudo dd if={BY_ID} bs=1M count=8 status=none | sha256sum") == before
 
 
+@pytest.mark.long
 def test_a_mkfs_that_was_killed_half_way_is_made_again(second: Second) -> None:
     ssh = second.site.lab.ssh
     assert second.apply(IDS[0], IDS[1])[0] == 0
@@ -154,6 +156,7 @@ def test_a_slot_with_a_foreign_volume_is_refused(second: Second) -> None:
     assert "Unable to use slot scsi2 of VM 100: it holds none, which is not a disk of this VM" in text
 
 
+@pytest.mark.long
 def test_a_vm_whose_disk_is_gone_still_boots(second: Second) -> None:
     """`nofail`: shown by systemd's own reading of the line, since the lake's test of a whole reboot is elsewhere."""
     assert second.apply()[0] == 0

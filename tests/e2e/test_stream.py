@@ -103,7 +103,7 @@ def streaming(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_killed_driver_and_executor_each_payment_is_in_the_lake_once(streaming: Streaming) -> None:
-    source = streaming.simulate(*GIVEN, "--speed-up=1")
+    source = streaming.simulate(*GIVEN, "--speed-up=0.25")  # it lasts until it is killed, also where an executor takes minutes
     said = streaming.lake("airflow", "dags", "test", "payments_stream")
     assert "The stream of payments runs" in said.stdout + said.stderr
     until("the first batches", lambda: streaming.batches() >= 2)
@@ -133,19 +133,28 @@ def test_the_audit_is_clean_and_finds_what_is_taken_away(streaming: Streaming) -
     report = json.loads(streaming.lake("audit", "--json").stdout)
     assert report["clean"] is True
     assert report["counts"]["records"] == len(streaming.table("bronze"))
-    text = streaming.lake("airflow", "dags", "test", "payments_audit")
+    text = streaming.lake("airflow", "dags", "test", "payments_audit", "--conf", '{"whole": true}')
     assert "no account's numbers have a gap: holds" in text.stdout + text.stderr
     entry = next(e for e in reversed(streaming.entries("silver")) if "dead" in e["files"])
     key = f"{streaming.name}/_log/silver/{entry['batch']:020d}.json"
+    day = entry["files"]["dead"][0]["path"].partition("/date=")[2][:10]
+    one = json.loads(streaming.lake("audit", "--day", day, "--json").stdout)
+    assert (one["clean"], one["day"], one["counts"]["records"] > 0) == (True, day, True)
     s3 = streaming.site.s3()
     without = entry | {"files": {k: v for k, v in entry["files"].items() if k != "dead"}}
     s3.put_object(Bucket="datalake", Key=key, Body=json.dumps(without).encode())
     try:
         done = streaming.lake("audit", check=False)
+        by_day = streaming.lake("audit", "--day", day, check=False)
+        task = streaming.lake("airflow", "dags", "test", "payments_audit", "--conf", '{"whole": true}', check=False)
     finally:
         s3.put_object(Bucket="datalake", Key=key, Body=json.dumps(entry).encode())
-    assert done.returncode == 1
-    assert "each record of bronze is an event, a dead letter, or the repetition of an event before it: not so" in done.stderr
+    finding = "each record of bronze is an event, a dead letter, or the repetition of an event before it: not so"
+    for found in (done, by_day):
+        assert found.returncode == 1
+        assert finding in found.stderr
+    assert finding in task.stdout + task.stderr
+    assert task.returncode != 0, "verdict fails"
 
 
 def test_the_documentation_reads_it_with_duckdb(streaming: Streaming) -> None:

@@ -91,11 +91,8 @@ class FakeBackups(Fake):
         if not task.over:
             task.over, task.error = True, self.fail.get(task.kind, "")
             self.clock += 10
-            task.end() if not task.error else self._undo(task)
-
-    def _undo(self, task: Work) -> None:
-        if task.kind == "qmrestore":
-            del self.vms[task.vmid]
+            if not task.error:  # what a failed restore has begun of a VM stays, as Proxmox VE leaves it
+                task.end()
 
     def _vm(self, vmid: int) -> Machine:
         if vmid not in self.vms or vmid in self.hidden:
@@ -152,7 +149,7 @@ class FakeBackups(Fake):
         if vmid in self.vms:
             raise LakeError("use", "Proxmox VE", f"VM {vmid} already exists")
         _, saved, files = self.kept[volid]
-        self.vms[vmid] = Machine({"lock": "create", "digest": "0"})
+        self.vms[vmid] = Machine({"memory": "128", "digest": "0"})  # all that Proxmox VE 8.4 writes until the disks are there: not even a lock
         mac = f"bc:24:11:00:01:{vmid % 100:02x}"
 
         def end() -> None:
@@ -244,11 +241,11 @@ class FakeBackups(Fake):
     def occupied(self, address: str) -> bool:
         return address in self.elsewhere or any(address in self.network(v) for v in self.vms)
 
-    def serving(self, address: str) -> bool:
-        return address not in self.without_store and any(address in self.network(v) and vm.store for v, vm in self.vms.items())
+    def serving(self, vmid: int, address: str) -> bool:
+        return address not in self.without_store and address in self.network(vmid) and self.vms[vmid].store
 
-    def wait_store(self, address: str) -> None:
-        if not self.serving(address):
+    def wait_store(self, vmid: int, address: str) -> None:
+        if not self.serving(vmid, address):
             raise Unreachable(f"MinIO at {address}", "nothing within 300 s")
 
 

@@ -33,7 +33,9 @@ class FakeGuest(Fake):
         self.content: dict[str, str] = {}  # mounted directory → the account that what lies in it belongs to
         self.sources: dict[str, tuple[str, bytes, str]] = {}  # source → sha256, head, what it says
         self.built: set[str] = set()
+        self.lacking: LakeError | None = None  # what the bastion has not, to build or fetch
         self.staged: dict[str, str] = {}  # sha256 → what it says
+        self.origins: dict[str, str] = {}  # sha256 → the source that is noted with it
         self.by_hand: dict[str, str] = {}  # the same, of what someone else put in place
         self.links: dict[str, str] = {}
         self.foreign: set[str] = set()  # of `account`: what someone else made
@@ -41,6 +43,9 @@ class FakeGuest(Fake):
         self.broken: set[str] = set()  # programs that pass every check and do not start
         self.notes: dict[str, str] = {}
         self.services: dict[str, ServiceState] = {}
+        self.outdated: set[str] = set()  # services whose unit was written while they ran
+        self.unread: set[str] = set()  # the same, of which systemd itself says so
+        self.under: dict[str, str | None] = {}  # the unit that a service was started with
         self.looping: str | None = None
         self.kept: dict[str, ServiceState] = {}  # settings kept beside those in use
         self.running: dict[str, Secret] = {}  # root's credentials that a running service was started with
@@ -188,6 +193,12 @@ class FakeGuest(Fake):
         sha256 = self._source(source)[0]
         return sha256 if sha256 in self.built or source.file else None
 
+    def ready(self, source: Source) -> str:
+        if self.lacking:
+            raise self.lacking
+        self._source(source)
+        return "go1.26"
+
     def fetch(self, source: Source, machine: str) -> tuple[str, bytes]:
         sha256, head, _ = self._source(source)
         if source.url and source.sha256 != sha256:
@@ -200,6 +211,10 @@ class FakeGuest(Fake):
 
     def installed(self, name: str) -> str | None:
         return self.links.get(name)
+
+    def made_from(self, name: str, source: Source) -> str | None:
+        sha256 = self.links.get(name)
+        return sha256 if sha256 and self.origins.get(sha256) == str(source) else None
 
     def made_program(self, name: str) -> bool:
         return name in self.links and self.links[name] not in self.by_hand
@@ -218,6 +233,8 @@ class FakeGuest(Fake):
         if self._source(source)[0] != sha256:
             raise LakeError("stage", name, "it has another SHA-256")
         self.staged[sha256] = self.sources[str(source)][2]
+        if source.go or source.image:
+            self.origins[sha256] = str(source)
 
     def _staged(self, name: str, sha256: str) -> str:
         if sha256 not in self.staged:
@@ -268,7 +285,12 @@ class FakeGuest(Fake):
         return secret_of(connections, ref)
 
     def service(self, name: str, port: int) -> ServiceState | None:
-        return self.services.get(name)
+        s = self.services.get(name)
+        return s and replace(s, current=s.current and not (s.serving and name in self.outdated | self.unread))
+
+    def daemon_reload(self) -> None:
+        """Somebody lets systemd read its units anew: nothing is started by that."""
+        self.unread.clear()
 
     def _service(self, name: str) -> ServiceState:
         return self.services.get(name) or ServiceState(None, None, Secret(":"), enabled=False, current=True, serving=False)
@@ -276,7 +298,9 @@ class FakeGuest(Fake):
     @writing
     def write_unit(self, name: str, text: str) -> None:
         s = self._service(name)
-        self.services[name] = replace(s, unit=text, current=not s.serving)
+        self.services[name] = replace(s, unit=text)
+        self.outdated.add(name)
+        self.unread.add(name)
 
     @writing
     def write_environment(self, name: str, group: str, lines: tuple[str, ...], credentials: Secret) -> None:
@@ -284,7 +308,7 @@ class FakeGuest(Fake):
             raise LakeError("write", f"the settings of {name}", f"there is no group {group}")
         s = self._service(name)
         same = (s.environment, s.credentials) == (lines, credentials)
-        self.services[name] = replace(s, environment=lines, credentials=credentials, current=not s.serving or (s.current and same))
+        self.services[name] = replace(s, environment=lines, credentials=credentials, closed=True, current=not s.serving or (s.current and same))
 
     def kept_credentials(self, name: str) -> Secret | None:
         return self.kept[name].credentials if name in self.kept else None
@@ -326,7 +350,9 @@ class FakeGuest(Fake):
     @writing
     def restart(self, name: str) -> None:
         self.services[name] = replace(self._unit(name), current=True, serving=self._hindrance(name) is None)
-        self.running[name] = self.services[name].credentials
+        self.running[name], self.under[name] = self.services[name].credentials, self.services[name].unit
+        self.outdated.discard(name)
+        self.unread.discard(name)
         user = re.search(r"^User=(.+)$", self.services[name].unit or "", re.MULTILINE)
         for where in self.mounts if user and self.services[name].serving else ():
             self.content.setdefault(where, user[1])  # MinIO makes its files there
@@ -347,7 +373,9 @@ class FakeGuest(Fake):
 
     def half_remove_service(self, name: str) -> None:
         if name in self.services:  # stopped, its settings gone
-            self.services[name] = replace(self.services[name], environment=None, credentials=Secret(":"), enabled=False, serving=False, current=True)
+            self.services[name] = replace(
+                self.services[name], environment=None, credentials=Secret(":"), enabled=False, serving=False, current=True, closed=True
+            )
 
     def wait_serving(self, name: str, port: int) -> None:
         if not self._service(name).serving:

@@ -7,7 +7,13 @@ from include.lake.errors import LakeError
 from include.lake.resources.topic import Setting, TopicState
 from tests.fakes.base import Fake, writing
 
-DEFAULTS = {"retention.ms": "604800000", "retention.bytes": "-1", "cleanup.policy": "delete", "unclean.leader.election.enable": "false"}
+DEFAULTS = {
+    "retention.ms": "604800000",
+    "retention.bytes": "-1",
+    "cleanup.policy": "delete",
+    "unclean.leader.election.enable": "false",
+    "message.timestamp.type": "CreateTime",
+}
 
 
 class FakeKafka(Fake):
@@ -18,6 +24,7 @@ class FakeKafka(Fake):
     def __init__(self) -> None:
         super().__init__()
         self.topics: dict[str, TopicState] = {}
+        self.made: dict[str, int] = {}  # how often each was
 
     def topic(self, name: str, settings: Collection[str] = ()) -> TopicState | None:
         state = self.topics.get(name)
@@ -25,6 +32,9 @@ class FakeKafka(Fake):
             return None
         values = DEFAULTS | {s.name: s.value for s in state.config}
         return replace(state, config=frozenset(Setting(s, values[s]) for s in settings if s in values))
+
+    def topic_id(self, name: str) -> str | None:
+        return f"{name}-{self.made.get(name, 1)}" if name in self.topics else None
 
     def _check(self, name: str, config: frozenset[Setting]) -> None:
         if unknown := sorted(s.name for s in config if s.name not in DEFAULTS):
@@ -44,6 +54,7 @@ class FakeKafka(Fake):
             raise LakeError(
                 "use", f"topic {name} in Kafka", "only 1 broker(s) are registered (INVALID_REPLICATION_FACTOR)", "Declare what the cluster has brokers for"
             )
+        self.made[name] = self.made.get(name, 0) + (name not in self.topics)
         self.topics.setdefault(name, replace(state, replication=1))
 
     @writing

@@ -139,6 +139,7 @@ class FakeKeyPairs(FakeKubernetes, FakeMinio):
         self.owners_pair: Pair | LakeError | None = None
         self.may: set[str] = {"put datalake", "get datalake", "list datalake", "multipart datalake", "delete datalake"}
         self.tried: list[FakeTenant] = []
+        self.keeping = frozenset[str]()  # buckets with a default retention
         self.made = 0
 
     def given(self, user: str) -> Pair | None:
@@ -149,7 +150,7 @@ class FakeKeyPairs(FakeKubernetes, FakeMinio):
     def tenant(self, pair: Pair) -> FakeTenant:
         """The store as this pair's owner sees it: who is not let in is told so, as MinIO does it."""
         stranger = LakeError("use", "MinIO as its user", "it answered InvalidAccessKeyId")
-        self.tried.append(FakeTenant(self.may, None if self.accepts(pair) else ("put datalake", stranger)))
+        self.tried.append(FakeTenant(self.may, None if self.accepts(pair) else ("put datalake", stranger), self.keeping))
         return self.tried[-1]
 
     def new_pair(self) -> Pair:

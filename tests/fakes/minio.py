@@ -28,6 +28,7 @@ class FakeMinio(Fake):
         self.foreign_keys: set[str] = set()  # access keys that someone else made
         self.locked: dict[str, str] = {}  # by bucket: a locked object, and why
         self.volume = Size(500 << 30)
+        self.texts: dict[tuple[str, str], str] = {}  # by bucket and key
         self.versions: dict[str, list[tuple[str, int | None]]] = {}  # by bucket: key and bytes, None for a delete marker; the newest last
         self.scanned = Counters(None, {})
 
@@ -88,6 +89,9 @@ class FakeMinio(Fake):
         old = [size for key, number, size in found if size is not None and newest[key] != -number]
         markers = [newest[key] == -number for key, number, size in found if size is None]
         return Sample(len(found) < most, len(old), sum(old), len(markers), sum(markers))
+
+    def text(self, bucket: str, key: str) -> str | None:
+        return self.texts.get((bucket, key)) if bucket in self.buckets else None
 
     def capacity(self) -> Size | None:
         return self.volume

@@ -13,7 +13,10 @@ HOT = {"backup"}  # what a running VM takes over at once
 
 
 class FakeProxmox(Fake):
-    """Slots by name. A flag changed on an attached disk waits in `pending`, with the disk's other flags, until `restart()`."""
+    """Slots by name. A flag changed on an attached disk waits in `pending`, with the disk's other flags, until `restart()`.
+
+    Without `hotplug` a disk that is added waits too (`queued`), and none is let go. `leaving`: slots whose disk goes at the restart.
+    """
 
     def __init__(self, controller: str = "virtio-scsi-single", vmid: int = 100) -> None:
         super().__init__()
@@ -22,6 +25,9 @@ class FakeProxmox(Fake):
         self.slots: dict[str, VmDiskState] = {}
         self.foreign: set[str] = set()
         self.waiting: dict[str, dict[str, bool]] = {}
+        self.hotplug = True
+        self.queued: dict[str, VmDiskState] = {}
+        self.leaving: set[str] = set()
         self.taken: dict[str, str] = {}  # snapshots: name → description
 
     def _vm(self, vmid: int) -> None:
@@ -38,6 +44,10 @@ class FakeProxmox(Fake):
         self._vm(vmid)
         if slot in self.foreign:
             raise Refused("use", f"slot {slot} of VM {vmid}", "it holds something else")
+        if slot in self.queued:
+            raise Refused("use", f"slot {slot} of VM {vmid}", "the disk waits there until the VM is stopped and started")
+        if slot in self.leaving:
+            raise Refused("use", f"slot {slot} of VM {vmid}", "its disk is to be taken off as soon as the VM stops")
         state = self.slots.get(slot)
         return SlotFacts(f"local-lvm:vm-{vmid}-disk-1", state, dict(self.waiting.get(slot, {}))) if state else None
 
@@ -50,10 +60,12 @@ class FakeProxmox(Fake):
         self._vm(vmid)
         if slot in self.slots or slot in self.foreign:
             raise Refused("add", f"a disk in slot {slot} of VM {vmid}", "the slot was taken in the meantime")
+        if slot in self.queued:
+            raise Refused("use", f"slot {slot} of VM {vmid}", "the disk waits there until the VM is stopped and started")
         if state.storage not in self.storages:
             raise LakeError("use", "Proxmox VE", f"there is no storage {state.storage}")
         flags: dict[str, Any] = {f: bool(getattr(state, f)) for f in ("ssd", "discard", "iothread")}
-        self.slots[slot] = replace(state, **flags, backup=True if state.backup is None else state.backup)
+        (self.slots if self.hotplug else self.queued)[slot] = replace(state, **flags, backup=True if state.backup is None else state.backup)
 
     @writing
     def set_flags(self, node: str, vmid: int, slot: str, flags: Mapping[str, bool]) -> None:
@@ -76,6 +88,8 @@ class FakeProxmox(Fake):
         self._vm(vmid)
         if slot in self.slots and self.taken:
             raise LakeError("use", "Proxmox VE", f"a snapshot holds the disk in slot {slot}")
+        if slot in self.slots and not self.hotplug:
+            raise LakeError("remove", f"the disk in slot {slot} of VM {vmid}", "the VM does not let it go while it runs, so it stays")
         self.slots.pop(slot, None)
         self.waiting.pop(slot, None)
 
@@ -98,3 +112,5 @@ class FakeProxmox(Fake):
         for slot, flags in self.waiting.items():
             self.slots[slot] = replace(self.slots[slot], **flags)  # type: ignore[arg-type]
         self.waiting = {}
+        self.slots = {slot: state for slot, state in self.slots.items() if slot not in self.leaving} | self.queued
+        self.queued, self.leaving = {}, set()

@@ -1,5 +1,6 @@
 """A MinIO in memory as root sees it, with the credentials that the guest's service runs with."""
 
+from include.lake.errors import LakeError
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
 from include.lake.secret import Secret
@@ -18,5 +19,6 @@ class FakeRoot:
         return given == self.host.running["minio"] or given in self.sticky or self.keys.accepts(pair)
 
     def user(self, name: str) -> UserState | None:
-        assert self.credentials == self.host.running["minio"], "not let in"
+        if self.credentials != self.host.running["minio"]:
+            raise LakeError("log in", "to MinIO", "it does not know the user or the password")
         return self.keys.users.get(name)

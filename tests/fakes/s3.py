@@ -1,4 +1,4 @@
-"""An S3 in memory that speaks HTTP on loopback, so that boto3 itself is what is tested: put, get with a range, and list."""
+"""An S3 in memory that speaks HTTP on loopback, so that boto3 itself is what is tested: put (also on a condition), get with a range, and list."""
 
 import hashlib
 import threading
@@ -15,11 +15,12 @@ PAGE = 1000  # keys that one answer to a list holds
 
 
 class FakeS3:
-    """One bucket's objects; `asked` are the calls, `refuse` an error code that all of them get."""
+    """One bucket's objects; `asked` are the calls, `refuse` an error code that all of them get. `meanwhile`: what another writes just before each put."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
+        self.meanwhile: list[bytes] = []
         self.page, self.refuse, self.port = PAGE, "", 0
 
     def connection(self) -> Connection:
@@ -42,7 +43,7 @@ class FakeS3:
         )
         plain = [k for k in keys if not delimiter or delimiter not in k.removeprefix(prefix)]
         more = plain[self.page :]
-        rows = "".join(f'<Contents><Key>{escape(k)}</Key><ETag>"{hashlib.md5(self.objects[k]).hexdigest()}"</ETag></Contents>' for k in plain[: self.page])
+        rows = "".join(f"<Contents><Key>{escape(k)}</Key><ETag>{_etag(self.objects[k])}</ETag></Contents>" for k in plain[: self.page])
         rows += "".join(f"<CommonPrefixes><Prefix>{escape(p)}</Prefix></CommonPrefixes>" for p in common)
         rest = (
             f"<IsTruncated>true</IsTruncated><NextContinuationToken>{escape(plain[self.page - 1])}</NextContinuationToken>"
@@ -50,6 +51,10 @@ class FakeS3:
             else "<IsTruncated>false</IsTruncated>"
         )
         return f"<ListBucketResult>{rows}{rest}</ListBucketResult>".encode()
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'
 
 
 def _error(code: str) -> bytes:
@@ -74,7 +79,7 @@ def served() -> Iterator[FakeS3]:
                 after = query.get("continuation-token") or query.get("start-after", "")
                 self._answer(200, store.list(query.get("prefix", ""), after, query.get("delimiter", "")))
             else:
-                self._answer(*store.get(key, self.headers.get("Range", "")))
+                self._answer(*store.get(key, self.headers.get("Range", "")), _etag(store.objects.get(key, b"")))
 
         def do_PUT(self) -> None:
             key = unquote(self.path).lstrip("/").partition("/")[2].partition("?")[0]
@@ -82,6 +87,11 @@ def served() -> Iterator[FakeS3]:
             body = self._body()
             if store.refuse:
                 return self._answer(403, _error(store.refuse))
+            if store.meanwhile:
+                store.objects[key] = store.meanwhile.pop(0)
+            there = _etag(store.objects[key]) if key in store.objects else ""
+            if (self.headers["If-None-Match"] and there) or (self.headers["If-Match"] and self.headers["If-Match"] != there):
+                return self._answer(412, _error("PreconditionFailed"))
             store.objects[key] = body
             return self._answer(200, b"")
 
@@ -96,8 +106,9 @@ def served() -> Iterator[FakeS3]:
                 pass
             return body
 
-        def _answer(self, status: int, body: bytes) -> None:
+        def _answer(self, status: int, body: bytes, etag: str = "") -> None:
             self.send_response(status)
+            self.send_header("ETag", etag)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -75,5 +75,8 @@ class FakeStreams(Fake):
     def attempts(self, namespace: str) -> tuple[int, float]:
         return self.tries
 
+    def batches(self, namespace: str) -> list[str]:
+        return list(self.micro_batches)
+
     def at_work(self, namespace: str) -> str:
         return "" if self.application is None or self.application.phase == ENDED else "RUNNING"

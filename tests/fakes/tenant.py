@@ -8,10 +8,13 @@ from include.lake.proof import Denied
 
 
 class FakeTenant:
-    """A user who may make the calls in `may`, as `put datalake` or `list_users`. `failing` raises that error at that call."""
+    """A user who may make the calls in `may`, as `put datalake` or `list_users`. `failing` raises that error at that call.
 
-    def __init__(self, may: set[str], failing: tuple[str, Exception] | None = None) -> None:
-        self.may, self.failing = may, failing
+    A version in one of the `keeping` buckets, which have a default retention, cannot be removed.
+    """
+
+    def __init__(self, may: set[str], failing: tuple[str, Exception] | None = None, keeping: frozenset[str] = frozenset()) -> None:
+        self.may, self.failing, self.keeping = may, failing, keeping
         self.tried: list[str] = []
         self.things: list[Any] = []  # what is in the store: objects as (bucket, key, version, data), None in a marker's place
         self.made: list[Any] = []  # what clear() undoes
@@ -76,4 +79,7 @@ class FakeTenant:
     def clear(self) -> None:
         self.tried.append("clear")
         while self.made:
-            self.things.remove(self.made.pop())
+            thing = self.made.pop()
+            if thing[0] in self.keeping and thing[-1] is not None:  # a marker goes
+                raise LakeError("use", "MinIO as its user", "it answered InvalidRequest")
+            self.things.remove(thing)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def slot(vm: Any, name: str = "scsi1") -> dict[str, str]:
 def waiting(vm: Any) -> dict[str, Any]:
     """What waits for the next start: setting → value, or the number that says it is to be deleted."""
     return {r["key"]: r.get("pending", r.get("delete")) for r in vm.pending.get() if "pending" in r or "delete" in r}
+
+
+def until_running(vm: Any) -> None:
+    """Wait for a VM that another task starts. Before QEMU answers it counts as running too, without the figures that QEMU gives."""
+    deadline = time.monotonic() + 60
+    while (now := vm.status.current.get())["qmpstatus"] != "running" or "blockstat" not in now:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def volumes(node: Any, vmid: int) -> set[str]:

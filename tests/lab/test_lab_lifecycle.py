@@ -17,7 +17,7 @@ import requests
 from lab.site import REGISTRY, find_lab
 from tests.conftest import ROOT, TestLab
 from tests.lab.conftest import TINY, Task, client, remove
-from tests.lab.helpers import KEYS, OURS, command, only, running
+from tests.lab.helpers import KEYS, OURS, command, only, running, until_running
 
 pytestmark = pytest.mark.lab
 
@@ -47,6 +47,7 @@ def test_up_names_what_is_wrong_and_builds_nothing(tmp_path: Path) -> None:
 def test_a_killed_stand_in_knows_all_again(lab: TestLab, node: Any, done: Task, ended: Task, free_id: int) -> None:
     done(node.qemu.post(vmid=free_id, name="survivor", start=1, **TINY))
     try:
+        until_running(node.qemu(free_id))
         hanging = node.qemu(free_id).status.shutdown.post(timeout=300)  # nobody listens: it is still at it when the stand-in dies
 
         def standing() -> Any:
@@ -135,7 +136,7 @@ def traces(name: str, subnet: int) -> list[str]:
     return found
 
 
-@pytest.fixture(params=["--no-k8s", pytest.param("", marks=pytest.mark.long)])
+@pytest.fixture(params=["--no-k8s", ""])
 def other(lab: TestLab, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestLab]:
     """A lab to throw away, beside the test lab."""
     other = TestLab(lab.name[:7] + "x", tmp_path)
@@ -148,6 +149,7 @@ def other(lab: TestLab, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
         other.lab("destroy")
 
 
+@pytest.mark.long
 def test_two_labs_do_not_touch_each_other_and_destroy_leaves_nothing(lab: TestLab, other: TestLab, node: Any) -> None:
     before, subnet = (running(lab), boot_id(lab)), int(other["SSH_HOST"].split(".")[1])
     shared = {

@@ -108,4 +108,7 @@ def test_doctor_where_taps_are_not_allowed_and_the_subnet_is_taken(lab: TestLab)
 def test_names_are_checked(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ("up", "env", "destroy"):
         assert main([verb, "--name", name]) == 1
-        assert capsys.readouterr().err == f"Unable to use the lab name {name!r}: it is not 1 to 8 lower-case letters and digits.\n"
+        assert (
+            capsys.readouterr().err
+            == f"Unable to use the lab name {name!r}: it is not 1 to 8 lower-case letters and digits that begin with a letter. Choose another --name.\n"
+        )

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import TestLab
 from tests.lab.conftest import Task, client, remove
-from tests.lab.helpers import refused, running, slot, volumes, waiting
+from tests.lab.helpers import refused, running, slot, until_running, volumes, waiting
 
 pytestmark = pytest.mark.lab
 NAME = re.compile(r"local:backup/vzdump-qemu-(\d+)-\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d\.vma(\.zst|\.gz)?")
@@ -88,11 +88,11 @@ def test_a_vm_is_backed_up_and_comes_back_as_another(
         back = node.qemu(free_id).config.get()
         assert (back["name"], back["onboot"], back["tags"]) == ("back", 0, "t")
         assert back["scsi1"] == f"local-lvm:vm-{free_id}-disk-1,discard=on,size=500G,ssd=1"
-        assert "scsi2" not in back and back["description"] == f"mine\nscsi2: {before['scsi2']}\n"
+        assert "scsi2" not in back and back["description"] == f"mine\nscsi2: {before['scsi2']}"
         assert re.fullmatch(r"virtio=BC:24:11:[0-9A-F:]{8},bridge=vmbr0,link_down=1", back["net0"])
         for changed in ("net0", "smbios1", "vmgenid"):
             assert back[changed].split(",")[0] != before[changed].split(",")[0]
-        assert node.qemu(free_id).status.current.get()["status"] == "running"
+        until_running(node.qemu(free_id))
         copy = image(lab, back["scsi1"])
         assert "verification failed" not in lab.run("qemu-io", "-r", "-U", "-f", "qcow2", "-c", "read -P 0x5a 300G 64k", str(copy))
         assert tiny.config.get() == before
@@ -207,9 +207,10 @@ def test_pruning_keeps_the_newest_and_the_protected(tiny: Any, node: Any, vmid: 
     assert "INFO: pruned 1 backup(s) not covered by keep-retention policy" in log(node, upid)
 
 
-def test_what_is_refused(tiny: Any, node: Any, vmid: int, done: Task, free_id: int) -> None:
+def test_what_is_refused(tiny: Any, node: Any, vmid: int, done: Task, ended: Task, free_id: int) -> None:
     start = node.vzdump.post
-    assert refused(start, vmid=free_id, storage="local").content == f"unable to find VM '{free_id}'"
+    upid = start(vmid=free_id, storage="local")
+    assert ended(upid)["exitstatus"] == "job errors" and f"ERROR: Backup of VM {free_id} failed - unable to find VM '{free_id}'" in log(node, upid)
     assert refused(start, storage="local").content == "you must specify 'vmid', 'all' or 'pool'"
     assert refused(start, vmid=vmid, storage="nowhere").content == "storage 'nowhere' does not exist"
     assert refused(start, vmid=vmid, storage="local-lvm").content == "Storage 'local-lvm' does not support backup content"
@@ -230,7 +231,7 @@ def test_what_is_refused(tiny: Any, node: Any, vmid: int, done: Task, free_id: i
     assert free_id not in {v["vmid"] for v in node.qemu.get()}
 
 
-def test_an_archive_that_is_broken_restores_to_nothing(tiny: Any, node: Any, vmid: int, lab: TestLab, done: Task, ended: Task, free_id: int) -> None:
+def test_an_archive_that_is_broken_leaves_a_vm_without_anything(tiny: Any, node: Any, vmid: int, lab: TestLab, done: Task, ended: Task, free_id: int) -> None:
     lab.run("qemu-io", "-f", "qcow2", "-c", "write -P 0x41 0 4M", str(image(lab, tiny.config.get()["scsi0"])))
     done(node.vzdump.post(vmid=vmid, storage="local"))
     volid = kept(node, vmid)[0]["volid"]
@@ -238,7 +239,8 @@ def test_an_archive_that_is_broken_restores_to_nothing(tiny: Any, node: Any, vmi
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     assert ended(node.qemu.post(vmid=free_id, archive=volid))["exitstatus"].startswith(f"unable to restore VM {free_id} - ")
-    assert free_id not in {v["vmid"] for v in node.qemu.get()} and volumes(node, free_id) == set()
+    assert node.qemu(free_id).config.get().keys() == {"memory", "digest"} and volumes(node, free_id) == set()
+    done(node.qemu(free_id).delete())
 
 
 def test_rights(tiny: Any, node: Any, vmid: int, lab: TestLab, done: Task, free_id: int) -> None:

@@ -34,6 +34,9 @@ def test_form_bodies_and_queries(http: requests.Session, lab: TestLab, tiny: Any
     assert tiny.config.get()["name"] == "query"
     conflict = http.put(url + "/config", data={"vmid": "999", "cores": 1})
     assert conflict.json()["errors"] == {"vmid": "duplicate parameter (already defined in URI) with conflicting values!"}
+    assert http.put(url + "/config", data={"name": "", "cores": 1}).status_code == 200 and tiny.config.get()["name"] == "query", "an empty value is none"
+    file = http.put(url + "/config", files={"name": "x"})
+    assert file.status_code == 506 and file.reason.startswith("upload 'Content-Type 'multipart/form-data")
     body = http.delete(url, data={"purge": 1})
     assert (body.status_code, body.reason) == (501, "Unexpected content for method 'DELETE'")
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import TestLab
 from tests.lab.conftest import Task, remove
-from tests.lab.helpers import refused, slot, volumes
+from tests.lab.helpers import refused, slot, until_running, volumes
 
 pytestmark = pytest.mark.lab
 
@@ -78,7 +78,7 @@ def test_a_snapshot_with_memory_is_a_warm_start(tiny: Any, done: Task) -> None:
     assert (status["status"], status["qmpstatus"]) == ("running", "running") and "lock" not in status
     done(tiny.snapshot.post(snapname="cold"))  # of a running VM, without memory
     done(tiny.snapshot("cold").rollback.post(start=1))
-    assert tiny.status.current.get()["status"] == "running"
+    until_running(tiny)
     for name in ("cold", "warm"):
         done(tiny.snapshot(name).delete())
     assert [s["name"] for s in tiny.snapshot.get()] == ["current"]
@@ -86,7 +86,7 @@ def test_a_snapshot_with_memory_is_a_warm_start(tiny: Any, done: Task) -> None:
 
 @pytest.mark.parametrize("running", [False, True])
 def test_full_clone(tiny: Any, vmid: int, node: Any, done: Task, free_id: int, lab: TestLab, running: bool) -> None:
-    tiny.config.set(scsi1="local-lvm:1,ssd=1", tags="t")
+    tiny.config.set(scsi1="local-lvm:1,ssd=1", tags="t", ide2="local-lvm:cloudinit", efidisk0="local-lvm:1")
     image = lab.state / "pve" / "storage" / "local-lvm" / (slot(tiny)["file"].partition(":")[2] + ".qcow2")
     lab.run("qemu-io", "-f", "qcow2", "-c", "write -P 0x5a 1M 64k", str(image))
     if running:
@@ -97,11 +97,12 @@ def test_full_clone(tiny: Any, vmid: int, node: Any, done: Task, free_id: int, l
     done(upid)
     try:
         source, copy = tiny.config.get(), node.qemu(free_id).config.get()
-        assert copy["scsi1"] == f"local-lvm:vm-{free_id}-disk-1,size=1G,ssd=1" and copy["name"] == "copy" and copy["description"] == "of tiny"
+        assert copy["ide2"] == f"local-lvm:vm-{free_id}-cloudinit,media=cdrom,size=4M" and copy["efidisk0"] == f"local-lvm:vm-{free_id}-disk-0,size=4M"
+        assert copy["scsi1"] == f"local-lvm:vm-{free_id}-disk-2,size=1G,ssd=1" and copy["name"] == "copy" and copy["description"] == "of tiny"
         assert copy["tags"] == "t" and "lock" not in copy and f":qmclone:{vmid}:" in upid
         for changed in ("net0", "smbios1", "vmgenid"):
             assert copy[changed] != source[changed]
-        new_image = image.with_name(f"vm-{free_id}-disk-1.qcow2")
+        new_image = image.with_name(f"vm-{free_id}-disk-2.qcow2")
         assert "verification failed" not in lab.run("qemu-io", "-r", "-f", "qcow2", "-c", "read -P 0x5a 1M 64k", str(new_image))
         assert tiny.status.current.get().get("pid") == pid
         if running:

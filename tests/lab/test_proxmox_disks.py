@@ -105,6 +105,16 @@ def test_other_buses(tiny: Any, vmid: int, done: Task, name: str) -> None:
     done(tiny.status.stop.post())
 
 
+@pytest.mark.parametrize("running", [False, True])
+def test_a_cloudinit_drive_goes_when_it_is_taken_out(tiny: Any, node: Any, vmid: int, done: Task, running: bool) -> None:
+    tiny.config.set(ide2="local-lvm:cloudinit")
+    assert slot(tiny, "ide2")["file"] == f"local-lvm:vm-{vmid}-cloudinit" and f"local-lvm:vm-{vmid}-cloudinit" in volumes(node, vmid)
+    if running:
+        done(tiny.status.start.post())
+    tiny.config.set(ide2="none,media=cdrom")
+    assert waiting(tiny) == {} and f"local-lvm:vm-{vmid}-cloudinit" not in volumes(node, vmid) and "unused0" not in tiny.config.get()
+
+
 def test_cdrom(tiny: Any, done: Task) -> None:
     tiny.config.set(cdrom="none")
     assert tiny.config.get()["ide2"] == "none,media=cdrom"

@@ -46,6 +46,7 @@ def test_a_disk_from_plug_to_pull(fresh_lab: TestLab, node: Any, done: Task) -> 
     assert lab.ssh("cat /proc/sys/kernel/random/boot_id") == boot
 
 
+@pytest.mark.long
 def test_a_reboot_applies_what_waits(fresh_lab: TestLab, node: Any, done: Task) -> None:
     lab, vm = fresh_lab, node.qemu(100)
     volume = vm.config.get()["scsi5"].split(",")[0]

@@ -13,7 +13,7 @@ import requests
 
 from tests.conftest import TestLab
 from tests.lab.conftest import TINY, Task, remove
-from tests.lab.helpers import refused, volumes, waiting
+from tests.lab.helpers import refused, until_running, volumes, waiting
 
 pytestmark = pytest.mark.lab
 
@@ -33,7 +33,8 @@ def test_create_and_remove(node: Any, api: proxmoxer.ProxmoxAPI, done: Task, end
         assert re.fullmatch(r"virtio=BC:24:11(:[0-9A-F]{2}){3},bridge=vmbr0,firewall=1", config["net0"])
         assert config["boot"] == "order=scsi0;ide2;net0" and config["description"] == "two\nlines"
         assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", config["vmgenid"]) and "lock" not in config
-        assert vm.status.current.get()["status"] == "running" and vm.status.current.get()["tags"] == "a;b"
+        until_running(vm)  # in a task of its own
+        assert vm.status.current.get()["tags"] == "a;b" and ":qmstart:" in node.tasks.get(vmid=free_id, source="all", limit=1)[0]["upid"]
         assert api.cluster.nextid.get() != str(free_id)
         assert refused(api.cluster.nextid.get, vmid=free_id).errors == {"vmid": f"VM {free_id} already exists"}
         assert refused(vm.delete).content == f"VM {free_id} is running - destroy failed"
@@ -101,8 +102,6 @@ def test_settings_of_a_running_vm_wait_for_stop_and_start(tiny: Any, done: Task)
     done(tiny.status.reset.post())  # does not apply what waits: the process is the same
     assert waiting(tiny) == {"memory": "128"}
     done(tiny.status.stop.post())
-    assert waiting(tiny) == {"memory": "128"}
-    done(tiny.status.start.post())
     assert waiting(tiny) == {} and tiny.config.get(current=1)["memory"] == "128"
     tiny.config.set(memory=128)
     assert waiting(tiny) == {}, "what is as it was does not wait"
@@ -113,6 +112,16 @@ def test_contradictions_are_refused(tiny: Any) -> None:
     assert refused(tiny.config.set, delete="colour").errors == {"delete": "unknown option 'colour'"}
     assert refused(tiny.config.set, boot="order=scsi7").content == "invalid bootorder: device 'scsi7' does not exist'"
     assert refused(tiny.config.get, current=1, snapshot="x1").status_code == 400
+
+
+def test_power_of_a_vm_that_does_not_exist(node: Any, free_id: int, ended: Task) -> None:
+    status, unknown = node.qemu(free_id).status, f"unable to find configuration file for VM {free_id} on node 'pve'"
+    assert ended(status.start.post())["exitstatus"] == f"Configuration file 'nodes/pve/qemu-server/{free_id}.conf' does not exist"
+    for verb in ("stop", "shutdown"):
+        assert ended(status(verb).post())["exitstatus"] == unknown
+    for verb in ("reset", "reboot", "suspend", "resume"):
+        error = refused(status(verb).post)
+        assert (error.status_code, error.content) == (500, unknown)
 
 
 def test_start_stop_reset_suspend(tiny: Any, vmid: int, done: Task, ended: Task) -> None:
@@ -145,12 +154,15 @@ def test_a_guest_that_does_not_listen(tiny: Any, done: Task, ended: Task) -> Non
 
 def test_a_killed_qemu_is_seen_as_stopped(tiny: Any, done: Task) -> None:
     done(tiny.status.start.post())
+    tiny.config.set(memory=128)
     os.kill(tiny.status.current.get()["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 5
     while (status := tiny.status.current.get())["status"] != "stopped":
         assert time.monotonic() < deadline
     assert "pid" not in status and status["qmpstatus"] == "stopped"
+    assert waiting(tiny) == {"memory": "128"}, "what waits is applied when the API stops the VM, or at its next start"
     done(tiny.status.start.post())
+    assert waiting(tiny) == {}
 
 
 def test_what_the_lab_cannot_run_does_not_start_as_something_else(tiny: Any, ended: Task) -> None:

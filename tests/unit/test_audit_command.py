@@ -42,11 +42,15 @@ def test_a_clean_one(audited: dict[str, Any], capsys: pytest.CaptureFixture[str]
 
 
 def test_what_was_not_checked_is_said(audited: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    audited["counts"] = {"removed": 1000, "unmarked": 7, "judged": 9}
+    audited["counts"] = {"removed": 1000, "unmarked": 7, "unjoined": 3}
     code, out, _ = run(capsys, "audit", "--day", "2026-05-01")
     assert (code, audited["day"]) == (0, date(2026, 5, 1))
-    assert "Of the events only the 9 of 2026-05-01 were looked at." in out
-    assert "Not checked: 1,000 records that Kafka no longer holds, and the marks of 7 events of compacted batches." in out
+    assert "Only 2026-05-01 was looked at: events by their own time, records by Kafka's." in out
+    assert (
+        "Not checked: whether all is there of 1,000 records that Kafka no longer holds; the marks of 7 events of batches that an older Homelake put together; "
+        in out
+    )
+    assert "; what came before the first events of 3 accounts.\n" in out
 
 
 def test_a_finding_is_exit_code_1_with_the_first_keys(audited: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ class Parts:
     def __init__(self) -> None:
         self.backups: Any = FakeBackups()
         self.stores = {"": FakeStore({OBJECT: b"abc"}), "10.0.0.30": FakeStore({OBJECT: b"abc"})}
-        self.backups.store = lambda address="": self.stores[address]
+        self.backups.store, self.backups.copy = lambda: self.stores[""], lambda vmid, address: self.stores[address]
         self.proxmox = SimpleNamespace(call=self.call)
         self.held: dict[str, Any] | None = None
         self.closed = 0
@@ -148,6 +148,12 @@ def test_the_tasks_of_the_dags(parts: Parts) -> None:
 
 
 def test_a_backup_that_was_pruned_since_can_still_be_proven(parts: Parts) -> None:
-    report = restored.prove(parts, {"backup": "local:backup/gone", "made": 50, "address": "10.0.0.30"}, lambda line: None)  # type: ignore[arg-type]
+    report = restored.prove(parts, {"vmid": 110, "backup": "local:backup/gone", "made": 50, "address": "10.0.0.30"}, lambda line: None)  # type: ignore[arg-type]
     assert report.versions == 1
-    assert restored.prove(parts, {"backup": "local:backup/gone", "made": 10, "address": "10.0.0.30"}, print).versions == 0  # type: ignore[arg-type]
+    assert restored.prove(parts, {"vmid": 110, "backup": "local:backup/gone", "made": 10, "address": "10.0.0.30"}, print).versions == 0  # type: ignore[arg-type]
+
+
+def test_a_sample_without_a_comparison_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "restore", "--vmid", "110", "--address", "dhcp", "--sample", "5%")
+    assert code == 1
+    assert err.startswith("Unable to restore a backup: --sample says how much --verify compares")

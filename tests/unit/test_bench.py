@@ -10,7 +10,7 @@ import pytest
 from bench.converge import empty_dag, seconds_of
 from bench.figures import whole
 from bench.fraud import measured
-from bench.lab import highest, processes, pss_of
+from bench.lab import highest, processes, pss_of, ticks_of
 from bench.minio_server import requests_in
 from bench.report import Aim, compare, number, ratio, table
 from bench.s3a import FILE_COMMITTER, PREFIX, changed
@@ -94,6 +94,12 @@ def test_memory_is_a_process_share_of_its_pages_and_nothing_once_it_is_gone(tmp_
     (tmp_path / "7/smaps_rollup").write_text("Rss:  9000 kB\nPss:  4321 kB\nPss_Dirty: 12 kB\n")
     assert (pss_of(7, tmp_path), pss_of(8, tmp_path)) == (4321, 0)
     assert pss_of(1) >= 0
+
+
+def test_a_process_has_computed_for_its_own_and_the_kernels_ticks(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").write_text("7 (a (b) c) S 1 7 7 0 -1 4194560 100 0 0 0 250 40 0 0 20 0 1 0 100 0 0\n")
+    assert (ticks_of(7, tmp_path), ticks_of(8, tmp_path)) == (290, 0)
 
 
 def test_the_processes_of_a_group_are_those_of_its_groups_too(tmp_path: Path) -> None:

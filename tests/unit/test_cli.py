@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from include import cli
+from include import arguments, cli
 from include.lake.lake import load_lake
+from include.lake.stream_log import TABLES
 from include.settings import ROOT
 
 SECRETS = ("the-token-secret", "the-root-password", "the-kube-token")
@@ -120,12 +121,56 @@ def test_airflow_without_arguments_explains_itself(capsys: pytest.CaptureFixture
     assert (code, out.splitlines()[0]) == (0, "usage: ./lake airflow ARGUMENT…")
 
 
-@pytest.mark.parametrize("argv", [[], ["nosuch"], ["plan", "--nosuch"], ["plan", "--file"], ["apply", "--force"], ["status", "bucket/datalake"]])
+@pytest.mark.parametrize("argv", [[], ["nosuch"], ["plan", "--nosuch"], ["plan", "--file"], ["apply", "--force"], ["status", "bucket/datalake"],
+                                  ["history", "--port", "99999"], ["history", "--port", "-1"], ["history", "--port", "x"]])  # fmt: skip
 def test_a_wrong_argument_is_an_error_and_not_there_are_changes(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, *argv)
     assert (code, out) == (1, "")
     assert err.startswith("usage: ./lake")
     assert "\nUnable to run ./lake" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "said"),
+    [
+        ("pln", "./lake [-h] COMMAND", "Unable to run ./lake: argument COMMAND: there is no 'pln'. Did you mean 'plan'? See ./lake --help."),
+        ("xyzzy", "./lake [-h] COMMAND", "there is no 'xyzzy'. Known are plan, apply, "),
+        ("plan --josn", "./lake plan [-h]", "Unable to run ./lake plan: it has no --josn. Did you mean '--json'? See ./lake plan --help."),
+        ("status bucket/datalake", "./lake status [-h]", "Unable to run ./lake status: it has no bucket/datalake. See ./lake status --help."),
+        (
+            "stream sttaus",
+            "./lake stream [-h]",
+            "Unable to run ./lake stream: argument what: there is no 'sttaus'. Did you mean 'status'? See ./lake stream --help.",
+        ),
+        ("plan --js", "./lake plan [-h]", "it has no --js."),
+        ("restore --vmid x", "./lake restore [-h]", "Unable to run ./lake restore: argument --vmid: invalid int value: 'x'. See ./lake restore --help."),
+    ],
+)
+def test_a_wrong_word_is_told_with_its_own_usage_and_what_was_meant(words: str, usage: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, *words.split())
+    assert code == 1
+    assert err.startswith(f"usage: {usage}")
+    assert said in err
+
+
+def test_every_command_has_examples_that_are_accepted_and_its_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = arguments.parser()
+    commands = next(a.choices for a in parser._actions if a.dest == "command")
+    assert set(arguments.MORE) == set(commands) - {"airflow", "lab"}
+    for name, (_, examples) in arguments.MORE.items():
+        _, out, _ = run(capsys, name, "--help")
+        last = out.rstrip().rpartition("\n\n")[2]
+        assert re.match(r"exit codes: \d+ ", last), name
+        for words in examples:
+            assert words.split()[0] == name
+            assert f"  ./lake {words}\n" in out
+            assert arguments.parse(words.split()).run
+
+
+def test_tables_in_the_help_are_those_that_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "stream", "--help")
+    assert f"of files: {', '.join(TABLES)}" in " ".join(out.split())
+    assert "raises" not in run(capsys, "audit", "--help")[1].lower()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +198,21 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("words", ["plan", "connections", "--help", "plan --help"])
+def test_a_reader_that_is_gone_before_the_first_word_is_told_nothing(words: str, tmp_path: Path) -> None:
+    command = f"{{ sleep 0.2; {sys.executable} -m include.cli {words}; echo $? >&2; }} | true"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=nobody(tmp_path), capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "1"
+
+
+@pytest.mark.parametrize("words", ["connections", "--help", "plan --help"])
+def test_a_full_disk_is_told(words: str, tmp_path: Path) -> None:
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m include.cli {words} >/dev/full"], cwd=ROOT, env=nobody(tmp_path), capture_output=True, text=True, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "Unable to write the output: No space left on device. Make room, or write elsewhere.\n")
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m include.cli {words} >&-"], cwd=ROOT, env=nobody(tmp_path), capture_output=True, text=True, check=False)  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
 def test_connections_are_printed_as_a_shell_and_astro_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     environment = nobody(tmp_path)
     site = Path(environment["HOMELAKE_SITE"])
@@ -173,3 +233,26 @@ def test_names_of_connections_hold_no_secret(tmp_path: Path, monkeypatch: pytest
     assert [line.split()[0] for line in out.splitlines()] == ["proxmox", "lake_host", "minio_admin", "lake_s3", "kubernetes_default", "kafka_default"]
     assert "http://127.0.0.1:3" in out
     assert not [s for s in SECRETS if s in out]
+
+
+def test_names_of_connections_show_no_password_of_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = nobody(tmp_path)
+    site = Path(environment["HOMELAKE_SITE"])
+    site.write_text(site.read_text().replace("https://", "https://u:SECRETZ@").replace("http://", "http://SECRETZ@"))
+    monkeypatch.setenv("HOMELAKE_SITE", str(site))
+    code, out, _ = run(capsys, "connections", "--names")
+    assert (code, "SECRETZ" in out) == (0, False)
+    assert "https://127.0.0.1:1" in out
+
+
+def test_a_connection_of_the_environment_is_shown_in_the_sites_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOMELAKE_SITE", nobody(tmp_path)["HOMELAKE_SITE"])
+    monkeypatch.setenv("AIRFLOW_CONN_PROXMOX", '{"conn_type": "proxmox", "host": "https://mine:8006"}')
+    for more in ([], ["--names"]):
+        code, out, _ = run(capsys, "connections", *more)
+        assert (code, "https://mine:8006" in out, "https://127.0.0.1:1" in out) == (0, True, False)
+    monkeypatch.setenv("AIRFLOW_CONN_PROXMOX", "nonsense")
+    code, _, err = run(capsys, "connections", "--names")
+    assert (code, err.startswith("Unable to read the connection 'proxmox'")) == (1, True)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from include.commands import lake as commands
+from include.lake.errors import LakeError
 from include.lake.units import Size
 from include.settings import ROOT
 from tests.fakes.site import FakeSite
@@ -69,6 +71,21 @@ def test_drift_is_shown_by_name_and_in_json(site: FakeSite, capsys: pytest.Captu
     assert (code, row["applied"], row["action"]) == (0, True, "update")
 
 
+def test_what_the_program_cannot_be_made_with_is_told_before_anything_is_made(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
+    site.host.lacking = LakeError("build", "github.com/minio/minio@v0", "there is no go on this machine", "Install Go 1.24 or newer")
+    code, out, err = run(capsys, "plan")
+    assert (code, "+ binary/minio" in out) == (2, True)
+    assert "Unable to build github.com/minio/minio@v0: there is no go on this machine. Install Go 1.24 or newer." in err
+    code, _, err = run(capsys, "apply", "--yes")
+    assert (code, "there is no go on this machine" in err) == (1, True)
+    assert not site.writes
+    assert run(capsys, "apply", "--yes", "vm-disk/100/scsi1")[0] == run(capsys, "plan", "vm-disk/100/scsi1")[0] == 0, "what does not need it can be made"
+    site.host.lacking = None
+    assert run(capsys, "apply", "--yes")[0] == 0
+    site.host.lacking = LakeError("build", "github.com/minio/minio@v0", "there is no go on this machine")
+    assert run(capsys, "plan")[::2] == (0, ""), "it is built and in place"
+
+
 def test_only_the_named_resources_are_looked_at(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "plan", "namespace/spark-jobs")
     assert (code, out.splitlines()[0], out.splitlines()[-1]) == (2, "+ namespace/spark-jobs", "Plan: 1 to change.")
@@ -124,3 +141,13 @@ def test_stopping_it_is_no_traceback(site: FakeSite, capsys: pytest.CaptureFixtu
 
     site.proxmox.slot = stop  # type: ignore[method-assign]
     assert run(capsys, "plan") == (130, "", "Stopped. What was done stays; run again to go on.\n")
+
+
+def test_the_declaration_is_read_once(site: FakeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command in ("plan", "status"):
+        writer = threading.Thread(target=pipe.write_text, args=((ROOT / "include/lake.yaml").read_text(),), daemon=True)
+        writer.start()
+        assert run(capsys, command, "--file", str(pipe))[0] == 2
+        writer.join(5)

@@ -16,10 +16,12 @@ from pydantic.fields import FieldInfo
 
 import lab.cli
 import lab.pve
-from include import cli
+from include import arguments, cli
+from include.facts import KEYS, parse_facts
 from include.lake.spec import LakeSpec
 from include.lake.units import Percent, Seconds, Size
-from include.settings import ROOT, SETTINGS, connections, parse_facts
+from include.settings import ROOT, SETTINGS, connections
+from lab.k8s.build import OPERATOR
 from lab.pve.server import ROUTES
 from lab.site import Lab
 
@@ -117,9 +119,14 @@ def test_every_command_shown_exists(page: Path, monkeypatch: pytest.MonkeyPatch)
             elif words[:2] == ["airflow", "dags"] and words[2] == "test":
                 assert words[3] in dags, f"no DAG {words[3]}"
             elif words and words[0] not in ("airflow", "lab"):
-                cli._parser().parse_args(words)
+                arguments.parser().parse_args(words)
         except SystemExit as end:
             assert end.code == 0, f"not accepted: {program} {' '.join(words)}"
+
+
+def test_the_spark_operator_that_is_to_be_installed_is_the_labs() -> None:
+    for place in (DOCS / "how-to/real-site.md", ROOT / "include/adapters/preflight.py"):
+        assert re.findall(r"helm install .*--version (\S+)", place.read_text()) == [OPERATOR], place
 
 
 # The command line
@@ -138,7 +145,7 @@ def help_of(run: Any, capsys: pytest.CaptureFixture[str]) -> set[str]:
 def test_the_command_line_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     text = (DOCS / "reference/cli.md").read_text()
     sections = dict(re.findall(r"^### `\./lake ((?:lab )?[a-z]+)[^\n]*\n(.*?)(?=^##)", text, re.M | re.S))
-    own = {n: help_of(lambda n=n: cli.main([n, "--help"]), capsys) for n in subcommands(cli._parser()) if n not in ("lab", "airflow")}
+    own = {n: help_of(lambda n=n: cli.main([n, "--help"]), capsys) for n in subcommands(arguments.parser()) if n not in ("lab", "airflow")}
     theirs = {f"lab {n}": help_of(lambda n=n: lab.cli.main([n, "--help"]), capsys) for n in lab.cli.COMMANDS}
     assert set(sections) == {*own, *theirs, "airflow"}
     for name, options in (own | theirs).items():
@@ -194,9 +201,11 @@ def test_site_env_has_the_keys_of_the_lab_and_makes_every_connection(tmp_path: P
     example, place = parse_facts(blocks(page, "ini")[0]), Lab("docs", 249, tmp_path)
     place.secrets.mkdir()
     known = {k: str(v) for k, v in lab.cli.facts(place).items()}
-    assert set(example) <= set(known)
+    assert set(example) <= set(known) <= set(KEYS)
+    assert [k for k in KEYS if not re.search(rf"\b{k}\b", page.read_text())] == []
     assert set(known) == {k for k in known if f"`{k}`" in page.read_text() or k in example}
-    ours, theirs = connections(example), connections(known)
+    (hosts := tmp_path / "known_hosts").touch()
+    ours, theirs = (connections(facts | {"SSH_KNOWN_HOSTS": str(hosts)}) for facts in (example, known))
     assert set(ours) == set(theirs) == {code(r[0]) for r in rows("reference/connections.md") if len(r) == 5 and r[0] != "Id"} - {"lake_user_spark_user"}
     for name, connection in ours.items():
         assert (bool(connection.host), bool(connection.login)) == (bool(theirs[name].host), bool(theirs[name].login)), name
@@ -221,6 +230,6 @@ def test_the_stand_ins_calls_are_documented() -> None:
             importlib.import_module(f"lab.pve.{module.name}")
     served: dict[str, set[str]] = {}
     for route in ROUTES:
-        served.setdefault(re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", route.pattern.pattern), set()).add(route.method)
+        served.setdefault(route.path, set()).add(route.method)
     table = "".join(f"| `{path}` | {', '.join(sorted(methods))} |\n" for path, methods in sorted(served.items()))
     assert (DOCS / "reference/lab-api.md").read_text().endswith(f"|---|---|\n{table}"), f"docs/reference/lab-api.md should end with\n{table}"

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +13,14 @@ import yaml
 
 from include import doctor
 from include.adapters import host
+from include.adapters.binaries import Binaries
 from include.adapters.host.ssh import NotRoot, Result
 from include.commands import lake as commands
 from include.connections import Connection
 from include.lake import rights, site
 from include.lake.errors import LakeError, Unreachable
 from include.lake.lake import load_lake
+from include.lake.resources.binary import Source
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service import minio_unit
 from include.lake.resources.service_account import DRIVER_RULES, ServiceAccountState
@@ -161,8 +164,9 @@ def test_silence_of_minio_is_right_only_before_a_bootstrap(cause: str, installed
 
 def test_wrong_root_credentials_are_never_right() -> None:
     assert site.store("http://vm:9000", LakeError("log in to", "MinIO", "InvalidAccessKeyId"), False).problem
-    assert site.credentials("root", 7).problem
-    assert not site.credentials("root", 8).problem
+    for wrong in (":", "root:", "root:1234567", "root:back\\slash", "root:with space"):
+        assert site.credentials(Secret(wrong)).problem
+    assert not site.credentials(Secret("root:12345678")).problem
 
 
 @pytest.mark.parametrize(("minio", "s3", "problem"), [
@@ -173,9 +177,16 @@ def test_wrong_root_credentials_are_never_right() -> None:
     (("http://localhost:9000", "eu-north-1"), ("http://localhost:9000", "eu-north-1"), "this machine itself"),
 ])  # fmt: skip
 def test_both_connections_lead_to_one_store(minio: tuple[str, str], s3: tuple[str, str], problem: str) -> None:
-    found = site.endpoints(minio, s3, "eu-north-1")
+    found = site.endpoints(minio, s3, "eu-north-1", 9000, 9000)
     assert problem in found.problem
     assert bool(found.problem) == bool(problem)
+
+
+def test_another_port_than_the_declared_one_is_told() -> None:
+    leads = ("http://vm:9000", "eu-north-1")
+    found = site.endpoints(leads, leads, "eu-north-1", 9000, 9100)
+    assert found.problem == "they lead to port 9000, and minio.port 9100 is declared: the bootstrap lets MinIO listen there"
+    assert found.remedy.startswith("Set the port of both to 9100")
 
 
 @pytest.mark.parametrize(("said", "serving", "problem"), [
@@ -281,12 +292,28 @@ class Guest:
         self.error: LakeError | None = None
         self.missing: list[str] = []
         self.minio = False
+        self.made = False
+        self.known: str | None = "the digest of a program that was built before"
 
     def run(self, script: str, *args: str) -> Result:
         if self.error:
             raise self.error
         assert script == "true" or set(args) == set(site.PROGRAMS)
         return Result(0, "".join(f"missing={p}\n" for p in self.missing) + "init=systemd\n", "")
+
+    def machine(self) -> str:
+        if self.error:
+            raise self.error
+        return "x86_64"
+
+    def digest(self, source: Source, machine: str) -> str | None:
+        return self.known
+
+    def made_from(self, name: str, source: Source) -> str | None:
+        return "the digest of a program that was built elsewhere" if self.made else None
+
+    def ready(self, source: Source) -> str:
+        return Binaries(print).ready(source)
 
     def service(self, name: str, port: int) -> object | None:
         if self.error:
@@ -437,6 +464,17 @@ def test_the_vms_settings_are_looked_at_though_it_is_stopped() -> None:
     assert set(problems(parts)) == {"VM 100 on pve", "SCSI controller of VM 100: lsi", "hotplug of VM 100: network"}
 
 
+def test_what_the_program_is_made_with_is_looked_for_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert not problems(parts), "it was built before"
+    for parts.host.known, parts.host.error in ((None, None), ("known", Unreachable("the VM", "it does not answer in time"))):
+        found = problems(parts)
+        assert found["minio.binary"] == "there is no go on this machine"
+    parts.host.known, parts.host.error, parts.host.made = None, None, True
+    assert not problems(parts), "it is in the VM"
+
+
 def test_sudo_that_asks_is_not_a_vm_that_is_away() -> None:
     parts = Parts()
     parts.host.error = NotRoot("act as root on", "the lake's VM", "sudo: a password is required")
@@ -500,6 +538,13 @@ def probing() -> Parts:
 
     parts.kubernetes.call = call  # type: ignore[method-assign]
     return parts
+
+
+def test_the_doctor_holds_the_port_of_the_connection_against_the_declared_one() -> None:
+    parts = Parts()
+    for name, at in (("minio_admin", {"host": "http://vm:9100"}), ("lake_s3", {"extra": {**parts.known["lake_s3"].extra, "endpoint_url": "http://vm:9100"}})):
+        parts.known[name] = replace(parts.known[name], **at)
+    assert problems(parts)["minio_admin and lake_s3 lead to one store"].startswith("they lead to port 9100, and minio.port 9000 is declared")
 
 
 def test_a_probe_is_made_on_request_only_and_removed(probing: Parts) -> None:

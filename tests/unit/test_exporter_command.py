@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from include import cli
+from include import arguments
 from include.adapters.metrics.collector import Collector
 from include.commands import exporter as command
 from include.commands.exporter import address, handler, serving
@@ -97,7 +97,7 @@ def test_it_listens_where_it_is_told_and_ctrl_c_is_its_end(served: list[tuple[st
 
 
 def test_without_a_word_it_listens_on_this_machine_alone() -> None:
-    assert address(cli._parser().parse_args(["exporter"]).listen) == ("127.0.0.1", 9109)
+    assert address(arguments.parser().parse_args(["exporter"]).listen) == ("127.0.0.1", 9109)
 
 
 def test_a_port_that_is_taken_is_told(served: list[tuple[str, int]], capsys: pytest.CaptureFixture[str]) -> None:

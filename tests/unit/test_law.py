@@ -159,26 +159,56 @@ def test_binary(installed: str | None, built: bool, staged: bool, kind: str) -> 
 
 
 @given(st.none() | st.builds(ServiceState, st.sampled_from([None, "old", LAKE.minio_service.desired.unit]), st.sampled_from([None, (), LAKE.minio_service.desired.environment]),  # type: ignore[union-attr]
-                             st.sampled_from([Secret("root:password"), Secret("root:old")]), flag, flag, flag))  # fmt: skip
+                             st.sampled_from([Secret("root:password"), Secret("root:old")]), flag, flag, flag, flag))  # fmt: skip
 def test_service(start: ServiceState | None) -> None:
     fake = guest_with_a_program()
     if start:
         fake.services["minio"] = start
-    assert holds(LAKE.minio_service, fake)
+
+    def in_force(fake: FakeGuest) -> None:
+        unit = fake.services["minio"].unit
+        assert fake.under.get("minio", unit) == unit, "it runs under the unit before"
+
+    assert holds(LAKE.minio_service, fake, in_force)
+    assert holds(LAKE.minio_service, fake, in_force, meanwhile=FakeGuest.daemon_reload)
 
 
 @pytest.mark.parametrize(
     ("before", "danger"), [("/mnt/minio_data", False), ("/mnt/minio_data/", False), ('"/mnt/minio_data"', False), ("/mnt/minio_data/store", True)]
 )
-def test_a_service_that_would_leave_its_data_is_changed_only_by_name(before: str, danger: bool) -> None:
+@pytest.mark.parametrize("said", ["settings", "unit", "unit's settings", "both"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_service_that_would_leave_its_data_is_changed_only_by_name(before: str, danger: bool, said: str, closed: bool) -> None:
     """What is stored in another directory would not be seen any more; other differences in the settings are none of that."""
+    unit, environment = "[Unit]\n", ('MINIO_OPTS="--address :9000"',)
+    if said in ("unit", "both"):
+        unit = f"[Service]\nExecStart=/usr/local/bin/minio server --certs-dir /etc/certs \\\n $MINIO_OPTS {before}\n"
+    elif said == "unit's settings":
+        unit = f"[Service]\nEnvironment=MINIO_BROWSER=off MINIO_VOLUMES={before}\nExecStart=/usr/local/bin/minio server $MINIO_VOLUMES\n"
+    if said in ("settings", "both"):
+        environment = ("MINIO_VOLUMES=/overridden", f"MINIO_VOLUMES={before}", *environment)
     fake = guest_with_a_program()
-    fake.services["minio"] = ServiceState("[Unit]\n", (f"MINIO_VOLUMES={before}", 'MINIO_OPTS="--address :9000"'), Secret("root:other"))
+    fake.services["minio"] = ServiceState(unit, environment, Secret("root:other"), closed=closed)
     if danger:
-        with pytest.raises(Refused, match=r"leaves what is stored in /mnt/minio_data/store \(it would serve /mnt/minio_data\)"):
+        with pytest.raises(Refused, match=r"it leaves what is stored in /mnt/minio_data/store \(it would serve /mnt/minio_data\)\. If"):
             ensure(LAKE.minio_service, fake)
         assert not fake.writes
     assert holds(LAKE.minio_service, fake, force={LAKE.minio_service.id} if danger else ())
+
+
+@pytest.mark.parametrize("wrong", [":", "root:", "root:short", "root:with space", "root:back\\slash"])
+@pytest.mark.parametrize("start", [None, ServiceState("unit", (), Secret("root:password"))])
+def test_a_service_gets_no_credentials_that_it_could_not_run_with(wrong: str, start: ServiceState | None) -> None:
+    """Without any MinIO would take its own, which everybody knows; and what runs would be overwritten with what does not."""
+    fake = guest_with_a_program()
+    fake.credentials = Secret(wrong)
+    if start:
+        fake.services["minio"] = start
+    with pytest.raises(Refused, match="Unable to use the login and password of the connection 'minio_admin': MinIO wants a user of 3 characters") as caught:
+        ensure(LAKE.minio_service, fake, force={LAKE.minio_service.id})
+    assert not fake.writes
+    assert len(wrong) < 6 or wrong.partition(":")[2] not in str(caught.value)
+    assert not ensure(replace(LAKE.minio_service, desired=None), guest_with_a_program()).plan, "a removal asks for none"
 
 
 def guest_with_a_program() -> FakeGuest:

@@ -14,6 +14,7 @@ from include.lake.stream_log import QueryLog
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "jobs"))
 from payments_compact import TABLES, Log, Overtaken, Unfit, compact, divided, folders_of, orphans
+from payments_store import late_runs
 
 MINUTE = 60_000
 GRACE = 60 * MINUTE
@@ -155,6 +156,24 @@ def test_old_batches_become_a_file_a_date_and_the_view_stays() -> None:
     ]
     assert sum(len(lake.data[f["path"]][0]) for f in log.compacted["files"]["figures"]) == 2, "partial sums are summed"
     assert (log.compacted["offsets"], log.compacted["high_water"]) == ({"0": [0, 99], "1": [3, 9]}, 1009)
+
+
+def test_it_is_kept_how_late_an_event_may_be_from_which_batch_on() -> None:
+    lake = lake_of(6)
+    for n in (4, 5, 6, 7, 8):
+        batch(lake, n)
+        name = f"_log/silver/{n:020d}.json"
+        lake.texts[name] = (json.dumps(json.loads(lake.read(name) or "") | {"late_after": 60 if n < 6 else 90.5}), 1)
+    run(lake)
+    assert (read(lake, "silver").compacted or {})["late_after"] == [[0, 60], [6, 90.5]]
+    for n in (9, 10, 11, 12):
+        batch(lake, n)
+    run(lake)
+    assert (read(lake, "silver").compacted or {})["late_after"] == [[0, 60], [6, 90.5], [9, 60]]
+
+
+def test_of_batches_that_were_put_together_by_an_older_homelake_it_is_not_known() -> None:
+    assert late_runs([{"through": 6}, {"batch": 7, "late_after": 60}, {"batch": 8, "late_after": 60}]) == [[7, 60]]
 
 
 def test_what_the_alerts_have_not_looked_through_is_left() -> None:

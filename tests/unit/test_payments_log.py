@@ -154,6 +154,13 @@ def test_a_checkpoint_and_a_log_that_are_not_each_others_are_told(
         Run(lake, checkpoint)
 
 
+def test_what_is_too_old_for_a_batch_is_what_spark_wrote_down_for_the_batch_before(places: tuple[Texts, Texts]) -> None:
+    run = Run(*places)
+    for number, until in ((0, 0), (1, 5000), (2, 7000)):
+        places[1].texts[f"{NAME}/offsets/{number}"] = f'v1\n{{"batchWatermarkMs":{until},"batchTimestampMs":9}}\n{{"payments":{{}}}}'
+    assert [run.query.remembered(n) for n in (0, 1, 2, 3)] == [0, 0, 5000, 7000]
+
+
 def test_what_was_put_together_counts_as_committed(places: tuple[Texts, Texts]) -> None:
     lake, checkpoint = places
     checkpoint.texts[f"{NAME}/commits/7"] = ""
@@ -176,3 +183,14 @@ def test_a_checkpoint_is_held_to_what_it_was_made_for(other: dict[str, Any], sai
     agree(checkpoint, SimpleNamespace(**declared))
     with pytest.raises(Unfit, match=said):
         agree(checkpoint, SimpleNamespace(**declared | other))
+
+
+def test_a_checkpoint_is_held_to_kafkas_id_of_the_topic_where_both_know_it() -> None:
+    declared = SimpleNamespace(topic="payments", path="s3a://lake/payments/", checkpoint="s3a://checkpoints/payments/", duplicates_within=900)
+    old, new = Texts(), Texts()
+    agree(old, declared)
+    agree(old, declared, "a")
+    agree(new, declared, "a")
+    agree(new, declared)
+    with pytest.raises(Unfit, match="topic_id 'a' \\(now 'b'\\)"):
+        agree(new, declared, "b")

@@ -100,7 +100,7 @@ def test_root(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
         (("keys", "--user", "nobody"), "the declaration has no such key pair. It has those of spark-user"),
         (("keys", "--wait", "soon"), "'soon' is no number of seconds"),
         (("keys", "--wait", "-1"), "--wait"),
-        (("everything",), "choose from"),
+        (("everything",), "Known are keys, root"),
     ],
 )
 def test_what_cannot_be_done_is_told(site: FakeSite, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:

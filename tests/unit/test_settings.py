@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include import settings
+from include import run_airflow, settings
 from include.connections import from_environment
 from include.lake.errors import LakeError
 from include.lake.lake import load_lake
@@ -151,7 +151,27 @@ def test_a_sites_file_must_be_there_and_closed_to_others(tmp_path: Path) -> None
 
 def test_neither_a_site_nor_a_lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "ROOT", tmp_path)  # no site.env there, and no lab either
-    assert settings.site_facts({"HOMELAKE_LAB": "none", "PATH": "/usr/bin:/bin"}) == {}
+    bare = {"HOMELAKE_LAB": "none", "PATH": "/usr/bin:/bin"}
+    with pytest.raises(
+        settings.NoFacts, match=r"Unable to find the lake's connections: there is no site\.env, and the lab does not answer .*\. Write site\.env"
+    ):
+        settings.site_facts(bare)
+    given = {f"AIRFLOW_CONN_{c.upper()}": "{}" for c in settings.NEEDED}
+    assert settings.site_facts(bare | given) == {}, "the environment gives them itself"
+
+
+def test_a_lab_that_was_not_started_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(settings.NoFacts) as caught:
+        settings.site_facts({"HOMELAKE_LAB": "nosuch", "PATH": "/usr/bin:/bin"})
+    assert str(caught.value) == (
+        "Unable to read the lab 'nosuch': it was never started. Run: ./lake lab up --name nosuch, or write site.env (docs/how-to/real-site.md)."
+    )
+    with pytest.raises(settings.NoFacts, match="Unable to use the lab name 'NO': "):
+        settings.site_facts({"HOMELAKE_LAB": "NO", "PATH": "/usr/bin:/bin"})
+    monkeypatch.setenv("HOMELAKE_LAB", "nosuch")
+    for name in ("HOMELAKE_SITE", *(f"AIRFLOW_CONN_{c.upper()}" for c in settings.NEEDED)):
+        monkeypatch.delenv(name, raising=False)
+    assert run_airflow._facts() == {}, "connections may be made in Airflow itself"
 
 
 # The environment

@@ -40,7 +40,7 @@ def test_quoted_facts_are_read_as_they_are_whatever_is_in_them(facts: dict[str, 
     assert parse_facts("\n".join(f"{k}='{v}'" for k, v in facts.items())) == facts
 
 
-def site(tmp_path: Path, text: str | bytes = "A=1\n", mode: int = 0o600) -> dict[str, str]:
+def site(tmp_path: Path, text: str | bytes = "PVE_URL=1\n", mode: int = 0o600) -> dict[str, str]:
     file = tmp_path / "site.env"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     file.chmod(mode)
@@ -48,7 +48,8 @@ def site(tmp_path: Path, text: str | bytes = "A=1\n", mode: int = 0o600) -> dict
 
 
 def test_a_site_is_the_file_that_is_named(tmp_path: Path) -> None:
-    assert site_facts(site(tmp_path)) == {"A": "1"}
+    assert site_facts(site(tmp_path)) == {"PVE_URL": "1"}
+    assert site_facts(site(tmp_path, b"\xef\xbb\xbfPVE_URL=1\n")) == {"PVE_URL": "1"}, "as some editors write it"
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
@@ -63,6 +64,31 @@ def test_a_site_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
             site_facts({"HOMELAKE_SITE": str(name)})
     with pytest.raises(LakeError, match="it is not UTF-8 text"):
         site_facts(site(tmp_path, b"A=\xff\n"))
+
+
+def test_every_line_that_is_no_fact_is_told_at_once_and_never_shown(tmp_path: Path) -> None:
+    text = "# c\nPVE_ULR=https://x\nS3_ROOT_PASSWORD\nHIDDEN_WORD\n\nSSH_HOST=x\nHIDDEN+/=\n  = HIDDEN\nZZZZZ=HIDDEN\nexport s3_ca=\n"
+    with pytest.raises(LakeError) as caught:
+        site_facts(site(tmp_path, text))
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"Unable to read the site's facts {tmp_path / 'site.env'}: 7 problems"
+    form = "it is not in the form KEY=value. Correct it, or begin it with #."
+    assert lines[0] == "  line 2: unknown key PVE_ULR. Did you mean 'PVE_URL'?"
+    assert lines[1:5] == [f"  line {n}: {form}" for n in (3, 4, 7, 8)]
+    assert lines[5].startswith("  line 9: unknown key ZZZZZ. Known are PVE_URL, ")
+    assert lines[6] == "  line 10: unknown key s3_ca. Did you mean 'S3_CA'?"
+    assert "HIDDEN" not in str(caught.value)
+
+
+def test_a_site_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    environment = site(tmp_path)
+    for call in ("read_text", "is_file"):  # the file is closed; its folder is
+        monkeypatch.setattr(Path, call, refuse)
+        with pytest.raises(LakeError, match=r"Unable to read the site's facts .*: Permission denied\. Run as its owner"):
+            site_facts(environment)
 
 
 FACTS = {
@@ -122,7 +148,13 @@ def test_the_host_key_of_the_vm_is_pinned_from_known_hosts(tmp_path: Path) -> No
     assert pinned(tmp_path, f"10.0.0.100 {other}\n10.0.0.10,datalake {mine}\n", SSH_PORT="22") == mine
     assert pinned(tmp_path, f"{HostKeys.hash_host('10.0.0.10')} {mine}\n", SSH_PORT="") == mine, "as Debian writes them"
     assert pinned(tmp_path, f"10.0.0.10 {other}\n") == "", "another port is another server"
-    assert pinned(tmp_path, "", SSH_KNOWN_HOSTS=str(tmp_path / "none")) == ""
+    assert pinned(tmp_path, "", SSH_KNOWN_HOSTS="") == ""
+
+
+def test_a_file_of_host_keys_that_is_named_must_be_there(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(LakeError, match=f"Unable to read the host keys in {path}: {why}"):
+            pinned(tmp_path, "", SSH_KNOWN_HOSTS=str(path))
 
 
 @pytest.mark.parametrize("text", ["[10.0.0.10]:2222 ssh-ed25519 AAAA_no_base64\n", b"\xff\xfe".decode("latin-1")])
@@ -162,14 +194,15 @@ def test_a_site_wins_over_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     environment = dict(os.environ) | {"HOMELAKE_LAB": "other"}
     environment.pop("HOMELAKE_SITE", None)
     assert site_facts(environment) == {"WHERE": "lab other"}
-    assert site_facts(environment | {"FAIL": "1"}) == {}, "no lab, no facts"
-    (tmp_path / "site.env").write_text("WHERE=site.env\n")
+    with pytest.raises(LakeError):
+        site_facts(environment | {"FAIL": "1"})
+    (tmp_path / "site.env").write_text("S3_REGION=site.env\n")
     (tmp_path / "site.env").chmod(0o600)
-    assert site_facts(environment) == {"WHERE": "site.env"}
+    assert site_facts(environment) == {"S3_REGION": "site.env"}
     named = tmp_path / "named.env"
-    named.write_text("WHERE=named\n")
+    named.write_text("S3_REGION=named\n")
     named.chmod(0o600)
-    assert site_facts(environment | {"HOMELAKE_SITE": str(named)}) == {"WHERE": "named"}
+    assert site_facts(environment | {"HOMELAKE_SITE": str(named)}) == {"S3_REGION": "named"}
 
 
 # airflow_settings.yaml

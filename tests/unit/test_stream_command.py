@@ -181,6 +181,28 @@ def test_declare_takes_the_marks_away_once(site: FakeSite, tmp_path: Path, capsy
     assert "has no lines marked with #|" in run(capsys, "stream", "declare", "--file", str(bare))[2]
 
 
+def test_one_that_runs_is_not_ended_for_one_that_its_checkpoint_refuses(
+    site: FakeSite, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(capsys, "stream", "start")
+    site.minio.make_bucket("checkpoints", object_lock=False)
+    made_for = {"format": 1, "topic": "payments", "path": "s3a://datalake/payments/", "duplicates_within": 900}
+    site.minio.texts["checkpoints", "payments/homelake.json"] = json.dumps(made_for)
+    before = list(site.writes)
+    declared = tmp_path / "lake.yaml"
+    declared.write_text(
+        FILE.read_text().replace("checkpoint: s3a://checkpoints/payments/", "checkpoint: s3a://checkpoints/payments/\n  duplicates_within: 20 m")
+    )
+    monkeypatch.setenv("HOMELAKE_FILE", str(declared))
+    code, _, err = run(capsys, "stream", "start")
+    assert code == 1
+    assert "was made for duplicates_within 900 s (now 1200 s). Declare that again" in err
+    assert site.writes == before
+    site.minio.texts["checkpoints", "payments/homelake.json"] = json.dumps(made_for | {"duplicates_within": 1200, "topic_id": "of-before"})
+    assert "was made for topic_id 'of-before' (now " in run(capsys, "stream", "start")[2]
+    assert site.writes == before
+
+
 def test_a_stream_that_does_not_start_is_an_error(site: FakeSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*args: Any) -> None:
         raise LakeError("run", "stream/payments", "its checkpoint was made for another topic")

@@ -24,6 +24,7 @@ from include.lake.metrics.fold import Sweep
 from include.lake.metrics.view import Snapshot
 from include.top_table import lines
 from tests.conftest import ROOT
+from tests.timing import fastest
 from tests.unit.lake.metrics.made import recorded_sweep
 from tests.unit.lake.metrics.test_exposition import known, snapshot
 from tests.unit.test_cli import run
@@ -93,9 +94,8 @@ def test_two_hundred_jobs_of_twenty_executors_are_drawn_soon() -> None:
     stream = next(a for a in shot.applications if a.stream)
     pods = tuple(replace(stream.pods[-1], executor=str(n)) for n in range(21))
     large = replace(shot, applications=tuple(replace(stream, name=f"job-{n}", pods=pods) for n in range(200)))
-    began = time.process_time()
     assert len(lines(large, shot.at, 50, 120)) == 50
-    assert time.process_time() - began < 1.0
+    assert fastest(lambda: lines(large, shot.at, 50, 120)) < 0.5
 
 
 def test_problems_stand_first_and_an_empty_cluster_says_what_to_do() -> None:

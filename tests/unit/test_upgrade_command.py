@@ -9,7 +9,7 @@ import pytest
 from include.adapters import proof
 from include.commands import lake as commands
 from include.commands import upgrade as command
-from include.lake.lake import load_lake
+from include.lake.lake import Lake, load_lake
 from tests.fakes.guest import AGPL, ELF
 from tests.fakes.site import FakeSite
 from tests.fakes.tenant import FakeTenant
@@ -29,6 +29,7 @@ def site(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     monkeypatch.setattr(proof, "PATIENCE", 0)
     assert run(capsys, "apply", "--yes")[0] == 0
     site.host.sources[str(load_lake().minio_binary.source)] = ("newer", ELF, AGPL)
+    site.host.origins["new"] = "another declaration"
     site.locks.clear()
     return site
 
@@ -93,6 +94,20 @@ def test_a_user_who_cannot_work_is_no_start_for_an_upgrade(site: FakeSite, capsy
     assert code == 1
     assert "write an object to datalake was refused" in err
     assert "switch" not in site.host.writes[-2:]
+
+
+def test_where_the_jobs_bucket_keeps_what_is_written_no_object_is(site: FakeSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tenants: list[FakeTenant] = []
+
+    def tenant(server: Any, pair: Any) -> FakeTenant:
+        tenants.append(FakeTenant(ALLOWED, keeping=frozenset({"datalake"})))
+        return tenants[-1]
+
+    monkeypatch.setattr(proof, "TenantS3", tenant)
+    monkeypatch.setattr(Lake, "keeps", lambda lake, bucket: bucket == "datalake")
+    assert run(capsys, "upgrade", "--yes")[0] == 0
+    assert tenants
+    assert not any(t.things for t in tenants)
 
 
 def test_the_proof_is_tried_again_while_minio_wakes(site: FakeSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """`./lake usage` on a site in memory: what it prints is what the documentation shows, and its exit codes."""
 
 import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from include import run_airflow
 from include.commands import usage as command
 from include.lake.errors import Unreachable
 from include.lake.forecast import Point, to_json
@@ -23,7 +25,7 @@ GIB = 2**30
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSite:
     """A lake as declared, with 85 GiB in two names: one written twice, one deleted."""
     site = FakeSite()
     for resource in load_lake().resources():
@@ -32,6 +34,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     site.minio.scan()
     monkeypatch.setattr(command, "Clients", lambda *args: site)
     monkeypatch.setattr(command, "command_line_connections", lambda: None)
+    for name in [k for k in os.environ if k.startswith("AIRFLOW")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     return site
 
 
@@ -93,7 +98,10 @@ def test_uploads_are_told_with_the_oldest(site: FakeSite, capsys: pytest.Capture
     assert "Unfinished uploads: 2, 12 MiB, the oldest since 2026-03-01 12:00:00 UTC." in run(capsys, "usage")[1]
 
 
-def test_a_forecast_reads_the_history_that_airflow_keeps(site: FakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_forecast_reads_the_history_that_airflow_keeps(
+    site: FakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "airflow.db").touch()
     now = datetime.now(UTC)
     history = tuple(Point(int((now - timedelta(hours=h)).timestamp()), {"volume": (5 * 24 - h) * GIB // 24}) for h in range(24, -1, -1))
     answer = subprocess.CompletedProcess([], 0, f"some warning\n{to_json(history)}\n", "")
@@ -112,6 +120,37 @@ def test_a_forecast_reads_the_history_that_airflow_keeps(site: FakeSite, monkeyp
 
 
 def test_without_a_history_a_forecast_is_refused_with_what_to_do(site: FakeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (tmp_path / "airflow.db").touch()
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess([], 1, "", "Variable homelake_usage does not exist"))
     code, _, err = run(capsys, "usage", "--forecast")
     assert (code, err) == (1, "Unable to read Airflow's variable homelake_usage: Airflow has none here. Let lake_governance run, with the same AIRFLOW_HOME; or leave --forecast out.\n")  # fmt: skip
+
+
+def test_a_forecast_makes_no_database(site: FakeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: asked.append(a) or subprocess.CompletedProcess([], 1, "", ""))
+    code, _, err = run(capsys, "usage", "--forecast")
+    assert (code, asked) == (1, [])
+    assert err.startswith("Unable to read Airflow's variable homelake_usage: Airflow has none here.")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://there")
+    assert (run(capsys, "usage", "--forecast")[0], len(asked)) == (1, 1), "it has one elsewhere"
+
+
+def test_the_projects_airflow_home_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_airflow, "ROOT", tmp_path)
+    monkeypatch.setattr(run_airflow, "_airflow", lambda *_: None)
+    home = tmp_path / ".airflow"
+    home.mkdir(mode=0o755)
+    run_airflow.prepare({"AIRFLOW_HOME": str(home)})
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_airflows_database_is_prepared_once_for_each_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(run_airflow, "_airflow", lambda argv, _: made.append(" ".join(argv[:2])))
+    (tmp_path / "airflow.db").touch()
+    for now, wanted in (("3.3.2", True), ("3.3.2", False), ("3.4.0", True), ("3.4.0", False)):
+        monkeypatch.setattr(run_airflow, "version", lambda name, now=now: now)
+        made.clear()
+        run_airflow.prepare({"AIRFLOW_HOME": str(tmp_path)})
+        assert ("db migrate" in made) is wanted

@@ -7,18 +7,18 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 STATIC = Path(__file__).resolve().parents[2] / "plugins/static"
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
 MIB, GIB = 1 << 20, 1 << 30
-NONE = dict.fromkeys(("heap", "off_heap", "gc", "disk", "shuffle"))
+NONE = dict.fromkeys(("heap", "off_heap", "spark_off_heap", "direct", "mapped", "gc", "disk", "shuffle_read", "shuffle_written"))
 
 
 def figures(at: float, phase: float, *, cpu: float, memory: float) -> dict[str, Any]:
     wave = 0.5 + 0.5 * math.sin(at / 11 + phase)
-    return {**NONE, "at": at, "cpu": cpu * (0.35 + 0.6 * wave), "memory": memory * (0.7 + 0.2 * wave), "heap": memory * 0.5, "gc": 0.02 * wave,
-            "received": 4e6 * wave, "sent": 1.5e6 * (1 - wave), "disk": 30 * MIB, "tasks": round(2 * wave)}  # fmt: skip
+    return {**NONE, "at": at, "cpu": cpu * (0.35 + 0.6 * wave), "memory": memory * (0.7 + 0.2 * wave), "heap": memory * 0.5, "off_heap": 170 * MIB, "spark_off_heap": 0, "direct": 3 * MIB, "mapped": 0, "gc": 0.02 * wave,
+            "received": 4e6 * wave, "sent": 1.5e6 * (1 - wave), "disk": (30 + at / 10 % 60) * MIB, "shuffle_read": 2e6 * wave, "shuffle_written": 1e6 * wave, "tasks": round(2 * wave)}  # fmt: skip
 
 
 def pod(app: str, role: str, number: str, now: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
@@ -32,7 +32,13 @@ def application(name: str, phase: str, at: float, executors: int, **more: Any) -
     running = phase == "running"
     pods = [pod(name, "driver", "driver", figures(at, 0, cpu=0.6, memory=700 * MIB) if running else None)]
     pods += [pod(name, "executor", str(n), figures(at, n, cpu=1, memory=820 * MIB) if running else None) for n in range(1, executors + 1)]
-    total = {k: sum(p["now"][k] or 0 for p in pods) for k in ("cpu", "memory", "heap", "received", "sent", "disk", "tasks")} if running else {}
+    total = (
+        {k: sum(p["now"][k] or 0 for p in pods) for k in ("cpu", "memory", "heap", "received", "sent", "disk", "shuffle_read", "shuffle_written", "tasks")}
+        if running
+        else {}
+    )
+    if total:
+        total["gc"] = sum(p["now"]["gc"] for p in pods) / len(pods)
     size = len(pods)
     base = {
         "namespace": "spark-jobs", "name": name, "uid": name, "phase": phase, "state": phase.upper(), "error": "", "started": at - 320, "ended": None, "stream": False,
@@ -114,7 +120,7 @@ def lake() -> dict[str, Any]:
     buckets = [{"name": "datalake", "objects": 48_120, "bytes": 81 * GIB, "noncurrent": 3_211, "noncurrent_bytes": 2 * GIB, "delete_markers": 120},
                {"name": "checkpoints", "objects": 812, "bytes": 3 * MIB, "noncurrent": 0, "noncurrent_bytes": 0, "delete_markers": 0}]  # fmt: skip
     return {"name": "homelake", "checked": time.time() - 412, "run": {"dag_id": "lake_governance", "run_id": "scheduled__2026-11-26T22:00:00+00:00"}, "resources": rows, "levels": levels,
-            "buckets": buckets, "keys": [{"name": "spark-user", "created": time.time() - 86400 * 12}], "problems": [away]}  # fmt: skip
+            "buckets": buckets, "keys": [{"name": "spark-user", "created": time.time() - 86400 * 12}], "problems": [away], "console": "http://10.202.0.10:9001/"}  # fmt: skip
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -132,13 +138,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _json(self, path: str) -> None:
         parts = path.split("/")
+        if path.endswith("/manifest"):
+            return self._send(b"apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\n", "text/plain")
         if path.endswith("/log"):
             return self._send(b"26/11/26 22:31:02 INFO Starting\nDEBUG: Access Key exists: True\nWrite Success!\n", "text/plain")
         app = next((a for a in snapshot()["applications"] if a["name"] == "spark-job-91d00e5b21-1"), None)
         past = (
             [
-                {k: app[k] for k in ("namespace", "main", "started", "ended", "phase", "totals", "waste", "origin")} | {"name": f"spark-job-{n}0e5b21aa-1"}
-                for n in ("aa", "bb", "cc")
+                {k: app[k] for k in ("namespace", "main", "phase", "totals", "waste", "origin")}
+                | {"name": name, "started": app["started"] - 3600 * n, "ended": app["ended"] - 3600 * n, "stamp": f"20261126T2{n}1300Z"}
+                for n, name in enumerate(("spark-job-aa0e5b21aa-1", "payments-stream", "payments-stream", "spark-job-bb0e5b21aa-1"))
             ]
             if app
             else []
@@ -147,7 +156,8 @@ class Handler(BaseHTTPRequestHandler):
         if parts[1] == "applications":
             document = series(parts[3])
         if parts[1] == "past" and len(parts) == 4:
-            document = {"application": application(parts[3], "done", time.time() - 5000, 2, ended=time.time() - 4700), "series": series(parts[3])}
+            began = time.time() - 5000 - 3600 * int(parse_qs(urlsplit(self.path).query).get("stamp", ["20261126T201300Z"])[0][10])
+            document = {"application": application(parts[3], "done", began, 2, started=began, ended=began + 300), "series": series(parts[3])}
         return self._send(json.dumps(document).encode(), "application/json")
 
     def _live(self) -> None:

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { spoken } from "./model";
+import { spoken } from "./series";
 
 export interface Line {
   label: string;

@@ -1,53 +1,64 @@
-// One Spark job, live or as the lake keeps it; and two side by side.
-import { useEffect, useMemo, useState } from "preact/hooks";
-import { Chart, type Line } from "./chart";
-import { ago, byteRate, bytes, cores, count, moment, percent, rate, span } from "./format";
+// One Spark job, live or as the lake keeps it.
+import { useEffect, useState } from "preact/hooks";
+import { Chart } from "./chart";
+import { Courses } from "./courses";
+import { at, column, level, line, some } from "./columns";
+import { Facts } from "./facts";
+import { ago, byteRate, bytes, cores, count, moment, rate, span } from "./format";
 import { json, text } from "./live";
-import { age, enough, extended, lasted, of, phase, wasted } from "./model";
-import { Copy, Notice, Out, Status } from "./parts";
-import { runAddress } from "./jobs";
-import type { Application, Columns, Pod, Query, Series, Snapshot } from "./types";
+import { age, enough, lasted, of, phase, wasted } from "./model";
+import { Copy, Notice, Status } from "./parts";
+import { Pods } from "./pods";
+import type { Which } from "./route";
+import { extended } from "./series";
+import type { Application, Query, Series, Snapshot } from "./types";
 
 interface Known {
   app: Application | null;
+  here: boolean; // whether the cluster still has it
   series: Series;
   problem: string;
 }
 
-const at = (c: Columns | undefined): number[] => (c?.at ?? []) as number[];
-const column = (c: Columns | undefined, name: string): (number | null)[] => c?.[name] ?? [];
-const level = (c: Columns | undefined, value: number | null): (number | null)[] => at(c).map(() => value);
-const some = (values: (number | null)[]): boolean => values.some((v) => v != null);
-
 /** A job's application and its course: from the snapshots while it is there, else from the lake. */
-function useJob(snapshot: Snapshot | null, namespace: string, name: string): Known {
-  const here = of(snapshot, namespace, name);
+export function useJob(snapshot: Snapshot | null, { namespace, name, stamp }: Which): Known {
+  const here = stamp ? null : of(snapshot, namespace, name);
   const [series, setSeries] = useState<Series>({});
   const [kept, setKept] = useState<Application | null>(null);
   const [problem, setProblem] = useState("");
-  const there = here != null;
+  const uid = here?.uid; // a stream that is started anew has its name, not its course
   useEffect(() => {
-    setSeries({});
-    setProblem("");
-    if (!snapshot) return;
-    if (there) json<Series>(`api/applications/${namespace}/${name}/series`).then(setSeries, () => setSeries({}));
-    else
-      json<{ application: Application; series: Series }>(`api/past/${namespace}/${name}`).then(
-        (found) => {
-          setKept(found.application);
-          setSeries(found.series);
-        },
-        (error: Error) => setProblem(error.message),
-      );
-  }, [namespace, name, there, snapshot != null]);
+    let over = false;
+    const show = (found: Partial<{ application: Application; series: Series }>, problem = "") => {
+      if (over) return; // another job is shown by now
+      setKept(found.application ?? null);
+      setSeries(found.series ?? {});
+      setProblem(problem);
+    };
+    show({});
+    if (snapshot && uid != null) json<Series>(`api/applications/${namespace}/${name}/series`).then((series) => show({ series }), () => show({}));
+    else if (snapshot)
+      json<{ application: Application; series: Series }>(`api/past/${namespace}/${name}${stamp && `?stamp=${stamp}`}`).then(show, (error: Error) => show({}, error.message));
+    return () => {
+      over = true;
+    };
+  }, [namespace, name, stamp, uid, snapshot != null]);
   useEffect(() => {
     if (here) setSeries((old) => (Object.keys(old).length ? extended(old, here) : old));
   }, [here]);
-  return { app: here ?? kept, series, problem };
+  return { app: here ?? kept, here: here != null, series, problem };
 }
 
-export function JobView({ snapshot, namespace, name, now, theme }: { snapshot: Snapshot | null; namespace: string; name: string; now: number; theme: string }) {
-  const { app, series, problem } = useJob(snapshot, namespace, name);
+interface JobProps {
+  snapshot: Snapshot | null;
+  which: Which;
+  now: number;
+  theme: string;
+  console: string; // the address of MinIO's, empty when not known
+}
+
+export function JobView({ snapshot, which, now, theme, console }: JobProps) {
+  const { app, here, series, problem } = useJob(snapshot, which);
   if (!app) return <p class="empty">{problem || "Looking for the job…"}</p>;
   const { tone, word } = phase(app);
   const old = app.phase === "running" ? age(app.now, now) : null;
@@ -68,7 +79,7 @@ export function JobView({ snapshot, namespace, name, now, theme }: { snapshot: S
             </span>
           </p>
         </div>
-        <Facts app={app} />
+        <Facts app={app} here={here} console={console} />
       </header>
       {app.error && <Notice tone="bad">{app.error}</Notice>}
       {app.churn.out_of_memory > 0 && (
@@ -78,14 +89,16 @@ export function JobView({ snapshot, namespace, name, now, theme }: { snapshot: S
         </Notice>
       )}
       {app.problem && <Notice>{app.problem}</Notice>}
-      {old && <Notice tone="wait">The newest figures are {span(old)} old.</Notice>}
+      {old && <Notice tone="wait" beside={`Measured ${span(old)} ago.`}>The newest figures are old.</Notice>}
+      {app.queries.length > 0 && <Queries queries={app.queries} at={snapshot?.at ?? 0} theme={theme} />}
+      {app.queries.length > 0 && <h2>What it uses</h2>}
       <section class={old ? "charts stale" : "charts"} aria-label="Use over time">
         <Chart title="CPU, cores" theme={theme} at={at(total)} say={cores} lines={[line("used", column(total, "cpu"), "a"), line("asked for", level(total, app.bounds.cpu_request), "request"), line("limit", level(total, app.bounds.cpu_limit), "limit")]} />
         <Chart binary title="Memory" theme={theme} at={at(total)} say={bytes} lines={[line("working set", column(total, "memory"), "a"), ...(some(column(total, "heap")) ? [line("heap, peak", column(total, "heap"), "b")] : []), line("limit", level(total, app.bounds.memory_limit), "limit")]} />
         <Chart title="Network" theme={theme} at={at(total)} say={byteRate} lines={[line("received", column(total, "received"), "a"), line("sent", column(total, "sent"), "b")]} />
         <Chart title="Tasks running" theme={theme} at={at(total)} say={count} lines={[line("tasks", column(total, "tasks"), "a")]} />
+        <Courses columns={total} theme={theme} />
       </section>
-      {app.queries.length > 0 && <Queries queries={app.queries} at={snapshot?.at ?? 0} theme={theme} />}
       <section aria-labelledby="waste">
         <h2 id="waste">What did it waste?</h2>
         <p>{wasted(app)}</p>
@@ -107,49 +120,8 @@ export function JobView({ snapshot, namespace, name, now, theme }: { snapshot: S
           </ul>
         </section>
       )}
-      {app.phase !== "done" && of(snapshot, namespace, name) && <Log app={app} />}
-      {app.phase === "done" && of(snapshot, namespace, name) && app.pods.length > 0 && <Log app={app} />}
+      {here && (app.phase !== "done" || app.pods.length > 0) && <Log app={app} />}
     </>
-  );
-}
-
-const line = (label: string, values: (number | null)[], colour: Line["colour"]): Line => ({ label, values, colour });
-
-function Facts({ app }: { app: Application }) {
-  const t = app.totals;
-  return (
-    <dl class="facts">
-      <dt>Tasks</dt>
-      <dd>
-        {count(t.done)} done, {t.running} running, {t.pending} waiting{t.failed > 0 && `, ${count(t.failed)} failed`}
-      </dd>
-      <dt>Read</dt>
-      <dd>
-        {count(t.input_rows)} rows, {bytes(t.input_bytes)}
-      </dd>
-      <dt>Written</dt>
-      <dd>
-        {count(t.output_rows)} rows, {bytes(t.output_bytes)}
-      </dd>
-      <dt>Shuffled</dt>
-      <dd>{bytes(t.shuffle_written)}</dd>
-      {app.paths.length > 0 && (
-        <>
-          <dt>In the lake</dt>
-          <dd>{app.paths.join(", ")}</dd>
-        </>
-      )}
-      {app.origin && (
-        <>
-          <dt>Airflow</dt>
-          <dd>
-            <Out href={runAddress(app.origin)}>
-              {app.origin.dag_id}, {app.origin.task_id}, try {app.origin.try_number}
-            </Out>
-          </dd>
-        </>
-      )}
-    </dl>
   );
 }
 
@@ -206,6 +178,9 @@ function Queries({ queries, at: moment, theme }: { queries: Query[]; at: number;
         {Object.entries(course.of).map(([name, seen]) => (
           <Chart key={name} title={`${name}, rows a second`} theme={theme} at={course.at} say={rate} lines={[line("come in", seen.in, "a"), line("processed", seen.out, "b")]} />
         ))}
+        {Object.entries(course.of).map(([name, seen]) => some(seen.behind) && (
+          <Chart key={`${name}-behind`} height={90} title={`${name}, records behind Kafka`} theme={theme} at={course.at} say={count} lines={[line("behind", seen.behind, "a")]} />
+        ))}
         {Object.entries(course.of).map(([name, seen]) => (
           <Chart key={`${name}-batch`} height={90} title={`${name}, seconds a batch`} theme={theme} at={course.at} say={span} lines={[line("a batch", seen.batch, "a")]} />
         ))}
@@ -236,46 +211,6 @@ function Stages({ app }: { app: Application }) {
         ))}
       </ul>
     </section>
-  );
-}
-
-function Pods({ app, series, theme, now }: { app: Application; series: Series; theme: string; now: number }) {
-  const pods = [...app.pods].sort((a, b) => Number(a.role !== "driver") - Number(b.role !== "driver") || a.executor.localeCompare(b.executor, "en", { numeric: true }));
-  return (
-    <section aria-labelledby="pods">
-      <h2 id="pods">Driver and executors</h2>
-      <div class="pods">{pods.map((pod) => <PodCard key={pod.name} pod={pod} columns={series[pod.name]} theme={theme} now={now} />)}</div>
-    </section>
-  );
-}
-
-function PodCard({ pod, columns, theme, now }: { pod: Pod; columns: Columns | undefined; theme: string; now: number }) {
-  const bad = pod.phase === "Failed" || pod.reason === "OOMKilled";
-  const reason = pod.reason === "OOMKilled" ? "killed: out of memory" : pod.reason;
-  return (
-    <article class="pod" aria-label={pod.name}>
-      <div class="row">
-        <b>{pod.role === "driver" ? "Driver" : `Executor ${pod.executor}`}</b>
-        <Status tone={bad ? "bad" : pod.phase === "Pending" ? "wait" : "ok"}>
-          {reason && pod.phase !== "Running" ? reason : pod.phase.toLowerCase()}
-        </Status>
-      </div>
-      <p class="quiet small">
-        {pod.name} {pod.node && `on ${pod.node}`} {pod.started != null && `, ${span((pod.ended ?? now) - pod.started)}`}
-      </p>
-      {pod.message && <p class="small">{pod.message}</p>}
-      <p class="small">
-        {cores(pod.now?.cpu)} of {cores(pod.bounds.cpu_request)} cores, {bytes(pod.now?.memory)} of {bytes(pod.bounds.memory_limit)}
-        {pod.now?.gc != null && `, ${percent(pod.now.gc)} of the time in garbage collection`}
-        {pod.now?.disk != null && `, ${bytes(pod.now.disk)} on disk`}
-      </p>
-      {at(columns).length > 1 && (
-        <>
-          <Chart title="CPU" height={84} theme={theme} at={at(columns)} say={cores} lines={[line("used", column(columns, "cpu"), "a"), line("limit", level(columns, pod.bounds.cpu_limit), "limit")]} />
-          <Chart binary title="Memory" height={84} theme={theme} at={at(columns)} say={bytes} lines={[line("working set", column(columns, "memory"), "a"), line("limit", level(columns, pod.bounds.memory_limit), "limit")]} />
-        </>
-      )}
-    </article>
   );
 }
 
@@ -314,67 +249,4 @@ function Log({ app }: { app: Application }) {
       <Copy text={`kubectl -n ${app.namespace} describe sparkapplication ${app.name}`} />
     </section>
   );
-}
-
-export function CompareView({ snapshot, first, second, theme }: { snapshot: Snapshot | null; first: [string, string]; second: [string, string]; theme: string }) {
-  const a = useJob(snapshot, ...first);
-  const b = useJob(snapshot, ...second);
-  const joined = useMemo(() => [joint(a.series.total, b.series.total, "cpu"), joint(a.series.total, b.series.total, "memory")] as const, [a.series, b.series]);
-  if (!a.app || !b.app) return <p class="empty">{a.problem || b.problem || "Reading the two from the lake…"}</p>;
-  const rows: [string, (x: Application) => string][] = [
-    ["Lasted", (x) => lasted(x, x.ended ?? 0)],
-    ["CPU used", (x) => `${span(x.waste.core_seconds_used)} of ${span(x.waste.core_seconds_requested)}`],
-    ["Peak memory of a pod", (x) => bytes(x.waste.peak_memory)],
-    ["Rows written", (x) => count(x.totals.output_rows)],
-    ["Shuffled", (x) => bytes(x.totals.shuffle_written)],
-    ["Tasks failed", (x) => count(x.totals.failed)],
-  ];
-  const lines = (data: readonly (number | null)[][]) => [line(first[1], data[1] ?? [], "a"), line(second[1], data[2] ?? [], "b")];
-  return (
-    <>
-      <header class="head">
-        <div>
-          <p class="quiet">
-            <a href="#/jobs">Spark jobs</a>
-          </p>
-          <h1>Two jobs, each from its start</h1>
-        </div>
-      </header>
-      <section class="charts" aria-label="Use over time">
-        <Chart relative title="CPU, cores" theme={theme} at={joined[0][0] as number[]} say={cores} lines={lines(joined[0])} />
-        <Chart relative binary title="Memory" theme={theme} at={joined[1][0] as number[]} say={bytes} lines={lines(joined[1])} />
-      </section>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <td />
-              <th scope="col">{first[1]}</th>
-              <th scope="col">{second[1]}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(([label, say]) => (
-              <tr key={label}>
-                <th scope="row">{label}</th>
-                <td>{a.app && say(a.app)}</td>
-                <td>{b.app && say(b.app)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </>
-  );
-}
-
-function joint(a: Columns | undefined, b: Columns | undefined, name: string): (number | null)[][] {
-  const since = (c: Columns | undefined) => at(c).map((t) => t - (at(c)[0] ?? 0));
-  const [x, y] = [since(a), since(b)];
-  const all = [...new Set([...x, ...y])].sort((p, q) => p - q);
-  const spread = (own: number[], values: (number | null)[]) => {
-    const known = new Map(own.map((t, i) => [t, values[i] ?? null]));
-    return all.map((t) => known.get(t) ?? null);
-  };
-  return [all, spread(x, column(a, name)), spread(y, column(b, name))];
 }

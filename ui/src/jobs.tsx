@@ -1,20 +1,22 @@
 // The list of Spark jobs: those that run, those that ended a while ago, and those that the lake keeps.
 import { useEffect, useState } from "preact/hooks";
 import { ago, bytes, cores, count, moment, percent, rate } from "./format";
-import { airflow, json } from "./live";
+import { airflow, base, json } from "./live";
 import { age, lasted, matches, phase, sorted, use, type Filter } from "./model";
 import { Meter, Notice, Out, Status } from "./parts";
+import { address, earlier, idOf } from "./route";
 import type { Application, Origin, PastJob, Snapshot } from "./types";
 
-export const address = (job: { namespace: string; name: string }): string => `#/jobs/${job.namespace}/${job.name}`;
 export const runAddress = (o: Origin): string => `${airflow}dags/${o.dag_id}/runs/${encodeURIComponent(o.run_id)}/tasks/${encodeURIComponent(o.task_id)}`;
+
+/** The SparkApplication itself, as text. */
+export const manifestAddress = (job: { namespace: string; name: string }): string => `${base}api/applications/${job.namespace}/${job.name}/manifest`;
 
 export function JobsView({ snapshot, now, filter }: { snapshot: Snapshot | null; now: number; filter: Filter | null }) {
   const past = usePast();
   if (!snapshot) return <p class="empty">Asking the cluster…</p>;
   const here = sorted(snapshot.applications.filter((a) => matches(a.origin, filter)));
-  const names = new Set(here.map((a) => `${a.namespace}/${a.name}`));
-  const earlier = past.jobs.filter((j) => matches(j.origin, filter) && !names.has(`${j.namespace}/${j.name}`));
+  const before = earlier(past.jobs.filter((j) => matches(j.origin, filter)), here);
   const running = here.filter((a) => a.phase === "running").length;
   return (
     <>
@@ -41,14 +43,14 @@ export function JobsView({ snapshot, now, filter }: { snapshot: Snapshot | null;
           <tbody>{here.map((app) => <Row key={app.uid} app={app} now={now} />)}</tbody>
         </table>
       )}
-      {here.length === 0 && earlier.length === 0 && (
+      {here.length === 0 && before.length === 0 && (
         <p class="empty">
           No Spark job {filter ? "of this run is known here" : "has run yet"}. Start one: <Out href={`${airflow}dags/lake_spark`}>lake_spark</Out>
           {", "}or <code>./lake stream start --simulate</code>.
         </p>
       )}
       {past.problem && <Notice>{past.problem}</Notice>}
-      {earlier.length > 0 && <Earlier jobs={earlier} now={now} />}
+      {before.length > 0 && <Earlier jobs={before} now={now} />}
     </>
   );
 }
@@ -146,13 +148,13 @@ function Earlier({ jobs, now }: { jobs: PastJob[]; now: number }) {
         </thead>
         <tbody>
           {jobs.map((job) => {
-            const key = `${job.namespace}/${job.name}`;
+            const key = idOf(job);
             const { tone, word } = phase(job);
             return (
               <tr key={key}>
                 <th scope="row">
                   <label>
-                    <input type="checkbox" checked={chosen.includes(key)} onChange={() => flip(key)} aria-label={`Compare ${job.name}`} /> <a href={address(job)}>{job.name}</a>
+                    <input type="checkbox" checked={chosen.includes(key)} onChange={() => flip(key)} aria-label={`Compare ${job.name}, started ${moment(job.started)}`} /> <a href={address(job)}>{job.name}</a>
                   </label>
                   <div class="quiet">{job.main.split("/").pop()}</div>
                 </th>

@@ -14,8 +14,8 @@ export function LakeView({ lake, now }: { lake: Lake | null; now: number }) {
   return (
     <>
       <header class="head">
-        <div aria-live="polite">
-          <h1>
+        <div>
+          <h1 aria-live="polite">
             <Status tone={said.tone}>{said.text}</Status>
           </h1>
           <p class="quiet">

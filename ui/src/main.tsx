@@ -1,16 +1,18 @@
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ago } from "./format";
+import { CompareView } from "./compare";
 import { JobsView } from "./jobs";
-import { CompareView, JobView } from "./job";
+import { JobView } from "./job";
 import { LakeView } from "./lake";
 import { airflow, useLive, useNow, useTheme, type Live } from "./live";
 import { filterOf, matches } from "./model";
-import { Notice, Out } from "./parts";
+import { Notice, Out, Skip } from "./parts";
+import { routeOf, which } from "./route";
 import "./style.css";
 
 function useRoute(): string[] {
-  const read = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const read = () => routeOf(location.hash);
   const [route, set] = useState(read);
   useEffect(() => {
     const look = () => {
@@ -28,16 +30,15 @@ function App() {
   const now = useNow();
   const theme = useTheme();
   const route = useRoute();
+  const main = useRef<HTMLElement>(null);
   const filter = filterOf(location.search);
   const page = route[0] ?? "lake";
   useEffect(() => {
-    document.title = page === "lake" ? "Lake · Homelake" : `${route[2] ?? "Spark jobs"} · Homelake`;
+    document.title = page === "lake" ? "Lake · Homelake" : `${which("", route[2] ?? "").name || "Spark jobs"} · Homelake`;
   }, [page, route[2]]);
   return (
     <>
-      <a class="skip" href="#content">
-        To the content
-      </a>
+      <Skip to={main} />
       <nav aria-label="Homelake">
         <a href="#/lake" aria-current={page === "lake" ? "page" : undefined}>
           Lake
@@ -47,7 +48,7 @@ function App() {
         </a>
         <Hearing live={live} now={now} />
       </nav>
-      <main id="content">
+      <main id="content" ref={main} tabIndex={-1}>
         {live.hearing === "logged out" && (
           <Notice tone="bad">
             Your session has ended. <Out href={`${airflow}api/v2/auth/login`}>Log in to Airflow</Out>
@@ -64,11 +65,12 @@ function App() {
 function view(page: string, route: string[], live: Live, now: number, theme: string, filter: ReturnType<typeof filterOf>) {
   if (page === "lake") return <LakeView lake={live.lake} now={now} />;
   const [, a = "", b = "", c = "", d = ""] = route;
-  if (page === "compare" && d) return <CompareView snapshot={live.snapshot} first={[a, b]} second={[c, d]} theme={theme} />;
-  if (b) return <JobView snapshot={live.snapshot} namespace={a} name={b} now={now} theme={theme} />;
+  const console = live.lake?.console ?? "";
+  if (page === "compare" && d) return <CompareView snapshot={live.snapshot} first={which(a, b)} second={which(c, d)} theme={theme} />;
+  if (b) return <JobView snapshot={live.snapshot} which={which(a, b)} now={now} theme={theme} console={console} />;
   const mine = filter ? (live.snapshot?.applications.filter((app) => matches(app.origin, filter)) ?? []) : [];
   const only = mine.length === 1 ? mine[0] : undefined;
-  if (only) return <JobView snapshot={live.snapshot} namespace={only.namespace} name={only.name} now={now} theme={theme} />;
+  if (only) return <JobView snapshot={live.snapshot} which={which(only.namespace, only.name)} now={now} theme={theme} console={console} />;
   return <JobsView snapshot={live.snapshot} now={now} filter={filter} />;
 }
 

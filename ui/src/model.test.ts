@@ -1,11 +1,9 @@
 import { expect, test } from "vitest";
-import { age, extended, filterOf, groups, matches, nameOf, phase, sorted, spoken, verdict, wasted } from "./model";
-import type { Application, Figures, Lake } from "./types";
+import { age, consoleAddress, filterOf, groups, matches, nameOf, named, peaks, phase, sorted, verdict, wasted } from "./model";
+import { app, figures } from "./made";
+import type { Lake } from "./types";
 
-const figures = (at: number, cpu: number | null = 0.5): Figures => ({ at, cpu, memory: 1, heap: null, off_heap: null, gc: null, received: null, sent: null, disk: null, shuffle: null, tasks: 1 });
-const app = (more: Partial<Application>): Application =>
-  ({ namespace: "n", name: "a", phase: "running", started: 0, ended: null, pods: [], now: null, churn: { started: 0, lost: 0, out_of_memory: 0 }, ...more }) as Application;
-const lake = (more: Partial<Lake>): Lake => ({ name: "l", checked: 1, run: null, resources: [], levels: [], buckets: [], keys: [], problems: [], ...more });
+const lake = (more: Partial<Lake>): Lake => ({ name: "l", checked: 1, run: null, resources: [], levels: [], buckets: [], keys: [], problems: [], console: "", ...more });
 const resource = (id: string, status = "ok") => ({ id, status, changes: [], error: null });
 
 test("the verdict counts what is wrong, the worst first", () => {
@@ -45,23 +43,27 @@ test("figures older than the kubelet's own pause show their age", () => {
   expect([age(figures(100), 112), age(figures(100), 120), age(null, 5)]).toEqual([null, 20, null]);
 });
 
-test("a snapshot adds a point once, and keeps columns of one length", () => {
-  const pod = { name: "driver", now: figures(20) } as Application["pods"][number];
-  const first = extended({ total: { at: [10], cpu: [0.1] } }, app({ now: figures(20), pods: [pod] }));
-  expect(first.total?.at).toEqual([10, 20]);
-  expect(first.total?.cpu).toEqual([0.1, 0.5]);
-  expect(first.total?.memory).toEqual([null, 1]);
-  expect(first.driver?.at).toEqual([20]);
-  expect(extended(first, app({ now: figures(20), pods: [pod] }))).toBe(first);
-});
-
 test("what was not used is said in one sentence", () => {
   const waste = { core_seconds_requested: 200, core_seconds_used: 50, byte_seconds_requested: 0, byte_seconds_used: 0, peak_cpu: null, peak_memory: null, enough_cpu: {}, enough_memory: {} };
   expect(wasted(app({ waste }))).toBe("It used 25 % of the CPU that it asked for.");
   expect(wasted(app({ waste: { ...waste, core_seconds_requested: 0 } }))).toBe("Nothing measured yet.");
 });
 
-test("a chart is told in words", () => {
-  expect(spoken("CPU", [null, 1, 3, 2], String)).toBe("CPU: now 2, between 1 and 3");
-  expect(spoken("CPU", [null], String)).toBe("CPU: no figures yet");
+test("peaks of a JVM's memory are told by their kinds", () => {
+  expect(peaks({ ...figures(1), heap: 2 ** 27, off_heap: 2 ** 26, direct: 2 ** 21, mapped: 0, spark_off_heap: 0 })).toBe("heap 128 MiB, classes and code 64.0 MiB, direct buffers 2.0 MiB, mapped files 0 B, Spark off heap 0 B");
+  expect([peaks(null), peaks(figures(1))]).toEqual(["", ""]);
+});
+
+test("a path of the lake is found in MinIO's console", () => {
+  const console = "http://10.202.0.10:9001/";
+  expect(consoleAddress(console, "s3a://datalake/payments/")).toBe("http://10.202.0.10:9001/browser/datalake/payments%2F");
+  expect(consoleAddress(console, "s3a://datalake/test-busy/a b")).toBe("http://10.202.0.10:9001/browser/datalake/test-busy%2Fa%20b%2F");
+  expect([consoleAddress(console, "s3a://datalake"), consoleAddress(console, "s3a://datalake/")]).toEqual(Array(2).fill("http://10.202.0.10:9001/browser/datalake"));
+});
+
+test("two that are compared have two names", () => {
+  expect(named(app({ name: "a" }), app({ name: "b" }))).toEqual(["a", "b"]);
+  const [one, other] = named(app({ name: "s", started: 1_700_000_000 }), app({ name: "s", started: 1_700_000_060 }));
+  expect(one).toMatch(/^s, .*:20$/);
+  expect(other).not.toBe(one);
 });

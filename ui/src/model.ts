@@ -1,6 +1,6 @@
 // What the page says, out of what the server knows. Pure: everything here is tested without a browser.
-import { bytes, cores, percent, span } from "./format";
-import type { Application, Columns, Figures, Lake, Resource, Series, Snapshot } from "./types";
+import { bytes, cores, moment, percent, span } from "./format";
+import type { Application, Figures, Lake, Resource, Snapshot } from "./types";
 
 export const STALE = 15; // seconds: a kubelet's sample is at most about 10 s old
 
@@ -116,37 +116,35 @@ export function enough(app: Pick<Application, "waste">): string[] {
   });
 }
 
-/** Add a snapshot's newest points to series that were fetched before. The same moment twice is one point. */
-export function extended(series: Series, app: Application): Series {
-  let changed = false;
-  const next: Series = { ...series };
-  const add = (key: string, now: Figures | null) => {
-    if (!now) return;
-    const old: Columns = next[key] ?? { at: [] };
-    const last = old.at?.at(-1) ?? 0;
-    if ((last ?? 0) >= now.at) return;
-    const columns: Columns = {};
-    for (const [name, value] of Object.entries(now)) columns[name] = [...(old[name] ?? new Array(old.at?.length ?? 0).fill(null)), value as number | null];
-    next[key] = columns;
-    changed = true;
-  };
-  add("total", app.now);
-  for (const pod of app.pods) add(pod.name, pod.now);
-  return changed ? next : series;
-}
-
-/** A text for who does not see the chart. */
-export function spoken(label: string, values: (number | null)[], say: (v: number | null) => string): string {
-  const known = values.filter((v): v is number => v != null);
-  if (!known.length) return `${label}: no figures yet`;
-  return `${label}: now ${say(known.at(-1) ?? null)}, between ${say(Math.min(...known))} and ${say(Math.max(...known))}`;
-}
-
 export function of(snapshot: Snapshot | null, namespace: string, name: string): Application | null {
   return snapshot?.applications.find((a) => a.namespace === namespace && a.name === name) ?? null;
+}
+
+/** What to call two that are compared: of a stream's both have one name, and their starts tell them apart. */
+export function named(...two: Pick<Application, "name" | "started">[]): string[] {
+  return two.map((app) => (new Set(two.map((a) => a.name)).size < two.length ? `${app.name}, ${moment(app.started)}` : app.name));
 }
 
 export const use = (app: Application): string =>
   `${cores(app.now?.cpu)} of ${cores(app.bounds.cpu_request)} cores asked for, ${bytes(app.now?.memory)} of ${bytes(app.bounds.memory_limit)}`;
 
 export const lasted = (app: { started: number | null; ended: number | null }, now: number): string => (app.started == null ? "–" : span((app.ended ?? now) - app.started));
+
+/** What Spark saw at most of a JVM's memory, by its kinds; nothing before it has told, and nothing of a kind that an older record lacks. */
+export function peaks(now: Figures | null): string {
+  const kinds: [string, number | null | undefined][] = [
+    ["heap", now?.heap],
+    ["classes and code", now?.off_heap],
+    ["direct buffers", now?.direct],
+    ["mapped files", now?.mapped],
+    ["Spark off heap", now?.spark_off_heap],
+  ];
+  return kinds.flatMap(([name, value]) => (value == null ? [] : [`${name} ${bytes(value)}`])).join(", ");
+}
+
+/** A folder of the lake in MinIO's console: its whole name is one part of the address. Without the slash at its end the console would look for an object. */
+export function consoleAddress(console: string, path: string): string {
+  const [bucket = "", ...rest] = path.replace(/^s3a:\/\//, "").split("/");
+  const folder = rest.join("/").replace(/\/*$/, "/");
+  return `${console}browser/${encodeURIComponent(bucket)}${folder === "/" ? "" : `/${encodeURIComponent(folder)}`}`;
+}

@@ -1,5 +1,5 @@
 // Small things that both views show.
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import type { Tone } from "./model";
 
 const SIGNS: Record<Tone, string> = { ok: "✓", warn: "≠", bad: "✕", wait: "…" };
@@ -13,11 +13,25 @@ export function Status({ tone, sign, children }: { tone: Tone; sign?: string; ch
   );
 }
 
-export function Notice({ tone = "warn", children }: { tone?: Tone; children: ComponentChildren }) {
+/** Something that is spoken when it comes. What changes all the time, as an age, goes `beside` it: it would be spoken each second. */
+export function Notice({ tone = "warn", beside, children }: { tone?: Tone; beside?: ComponentChildren; children: ComponentChildren }) {
   return (
-    <div class={`notice ${tone}`} role={tone === "bad" ? "alert" : "status"}>
-      {children}
+    <div class={`notice ${tone}`}>
+      <span role={tone === "bad" ? "alert" : "status"}>{children}</span> {beside}
     </div>
+  );
+}
+
+/** The first thing that Tab comes to. A mere address `#content` would be another page's here. */
+export function Skip({ to }: { to: RefObject<HTMLElement> }) {
+  const go = (event: Event) => {
+    event.preventDefault();
+    to.current?.focus();
+  };
+  return (
+    <a class="skip" href="#content" onClick={go}>
+      To the content
+    </a>
   );
 }
 
@@ -45,14 +59,15 @@ export function Meter({ used, of, mark, tone = "ok", label, children }: MeterPro
   );
 }
 
-/** A link to a page of Airflow's around the frame. Airflow's frame may not steer the window it stands in, so a link outside of the frame is followed. */
-export function Out({ href, children }: { href: string; children: ComponentChildren }) {
+/** A link to a page around the frame, or `apart`, in a window of its own. Airflow's frame may do neither, so a link outside of the frame is followed. */
+export function Out({ href, apart, children }: { href: string; apart?: boolean; children: ComponentChildren }) {
+  const own = apart ? { target: "_blank", rel: "noopener noreferrer" } : {};
   const follow = (event: Event) => {
     if (window.parent === window) return;
     event.preventDefault();
     try {
       const link = window.parent.document.createElement("a");
-      link.href = href;
+      Object.assign(link, { href, ...own });
       window.parent.document.body.append(link);
       link.click();
       link.remove();
@@ -61,7 +76,7 @@ export function Out({ href, children }: { href: string; children: ComponentChild
     }
   };
   return (
-    <a href={href} onClick={follow}>
+    <a href={href} {...own} onClick={follow}>
       {children}
     </a>
   );

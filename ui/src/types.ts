@@ -5,11 +5,15 @@ export interface Figures {
   memory: number | null;
   heap: number | null;
   off_heap: number | null;
+  spark_off_heap: number | null;
+  direct: number | null;
+  mapped: number | null;
   gc: number | null;
   received: number | null;
   sent: number | null;
   disk: number | null;
-  shuffle: number | null;
+  shuffle_read: number | null;
+  shuffle_written: number | null;
   tasks: number | null;
 }
 export interface Bounds {
@@ -116,6 +120,7 @@ export type Series = Record<string, Columns>;
 export interface PastJob {
   namespace: string;
   name: string;
+  stamp: string; // its start, as its object's name has it
   main: string;
   started: number | null;
   ended: number | null;
@@ -157,4 +162,5 @@ export interface Lake {
   buckets: Bucket[];
   keys: { name: string; created: number | null }[];
   problems: string[];
+  console: string; // the address of MinIO's; empty: not known
 }

@@ -1,7 +1,8 @@
 """systemd's services in the guest."""
 
 from include.adapters.host.facts import pairs, section
-from include.adapters.host.ssh import RELOAD, Guest
+from include.adapters.host.files import Files
+from include.adapters.host.ssh import RELOAD
 from include.lake.errors import LakeError
 from include.lake.resources.service import ServiceState
 from include.lake.secret import Secret
@@ -24,13 +25,14 @@ unit=/etc/systemd/system/$1.service; settings=/etc/default/$1
 echo '<unit>'; cat "$unit" 2>/dev/null; echo '</unit>'
 echo '<settings>'; cat "$settings" 2>/dev/null; echo '</settings>'
 echo "mode=$(stat -c '%a:%U' "$settings" 2>/dev/null)"
-shown=$(systemctl show "$1" -p UnitFileState,ActiveState,MainPID,NeedDaemonReload,Job); echo "$shown"
-s_Job=; eval "$(sed 's/^/s_/' <<<"$shown")"; pid=$s_MainPID
+shown=$(systemctl show "$1" -p UnitFileState,ActiveState,MainPID,NeedDaemonReload,Job,InvocationID); echo "$shown"
+s_Job=; s_InvocationID=; eval "$(sed 's/^/s_/' <<<"$shown")"; pid=$s_MainPID
 # What runs is the program in place, with the settings of the file: its own environment tells.
 if [ "$pid" != 0 ]; then
   [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "/usr/local/bin/$1")" ] && echo program=current
   diff -q <(tr '\0' '\n' <"/proc/$pid/environ" | grep ^MINIO_ | sort) <(grep ^MINIO_ "$settings" | sed 's/="\(.*\)"$/=\1/' | sort) >/dev/null && echo settings=current
 fi
+[ -n "$s_InvocationID" ] && [ "$s_InvocationID" = "$(cat "/run/homelake/$1.outdated" 2>/dev/null)" ] && echo start=outdated
 # One that systemd is about to end does not serve, though it may still answer.
 [ "${s_Job:-0}" = 0 ] && serving "$2" && echo serving=yes; true
 """
@@ -51,14 +53,19 @@ while [ $SECONDS -lt $end ]; do
 done; exit 8
 """
 )
-_WRITE = 'umask 077; cat >"$1.homelake" && chown "root:$3" "$1.homelake" && chmod "$2" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1"'
+_WRITE = (
+    'umask 077; printf %s "$content" >"$1.homelake" && chown "root:$3" "$1.homelake" && chmod "$2" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1"'
+)
+# What runs while its unit is written is noted, by the number of its start: it is outdated until it is started anew, whoever lets systemd read its units
+# before that, and whatever the clock says.
+_WRITE_UNIT = 'mkdir -p /run/homelake && systemctl show "$4" -p InvocationID --value >"/run/homelake/$4.outdated" && ' + _WRITE
 # Kept for root only. Both files change in one step, and are on the disk before anything else happens.
 _THERE = '[ -e "$1" ] || { echo "there is no $1" >&2; exit 1; }; umask 077; '
 _KEEP = _THERE + 'cat "$1" >"$2.new" && sync "$2.new" && mv "$2.new" "$2" && sync -f "$2"'
 _CREDENTIALS = (
     _THERE
     + r"""
-{ grep -v ^MINIO_ROOT_ "$1"; cat; } >"$1.homelake" && chown --reference="$1" "$1.homelake" && chmod --reference="$1" "$1.homelake" &&
+{ grep -v ^MINIO_ROOT_ "$1"; printf %s "$content"; } >"$1.homelake" && chown --reference="$1" "$1.homelake" && chmod --reference="$1" "$1.homelake" &&
 sync "$1.homelake" && mv "$1.homelake" "$1" && sync -f "$1"
 """
 )
@@ -67,7 +74,7 @@ _RESTORE = '[ -e "$2" ] || exit 0; [ ! -e "$1" ] || { chown --reference="$1" "$2
 # The unit goes last: by it a removal that was killed is known.
 _REMOVE = r"""
 systemctl disable --quiet --now "$1" 2>/dev/null; systemctl is-active --quiet "$1" && { echo "$1 does not stop" >&2; exit 1; }
-rm -f "$3" "$4" && rm -f "$2" && systemctl daemon-reload; systemctl reset-failed "$1" 2>/dev/null; true
+rm -f "$3" "$4" "/run/homelake/$1.outdated" && rm -f "$2" && systemctl daemon-reload; systemctl reset-failed "$1" 2>/dev/null; true
 """
 _CAUSES = {
     3: "it restarts in a loop",
@@ -77,7 +84,7 @@ _CAUSES = {
 }
 
 
-class Services(Guest):
+class Services(Files):
     """Services with a unit, a file of settings, and an S3 port."""
 
     def service(self, name: str, port: int) -> ServiceState | None:
@@ -87,12 +94,12 @@ class Services(Guest):
 
     def write_unit(self, name: str, text: str) -> None:
         """Write its unit; systemd reads it at the restart."""
-        self.run(_WRITE, UNIT.format(name=name), "0644", "root", stdin=text.encode())
+        self.write(_WRITE_UNIT, UNIT.format(name=name), "0644", "root", name, content=text.encode())
 
     def write_environment(self, name: str, group: str, lines: tuple[str, ...], credentials: Secret) -> None:
         """Write its settings with root's credentials, which travel on the command's input."""
         text = "\n".join(["# Written by Homelake; changes are undone at the next run.", *lines, *_lines(credentials), ""])
-        self.run(_WRITE, SETTINGS.format(name=name), "0640", group, stdin=text.encode())
+        self.write(_WRITE, SETTINGS.format(name=name), "0640", group, content=text.encode())
 
     def kept_credentials(self, name: str) -> Secret | None:
         """Root's credentials in the settings that are kept; None when none are."""
@@ -105,7 +112,7 @@ class Services(Guest):
 
     def write_credentials(self, name: str, credentials: Secret) -> None:
         """Set root's credentials in the settings; they travel on the command's input."""
-        self.run(_CREDENTIALS, SETTINGS.format(name=name), stdin="\n".join([*_lines(credentials), ""]).encode())
+        self.write(_CREDENTIALS, SETTINGS.format(name=name), content="\n".join([*_lines(credentials), ""]).encode())
 
     def restore_settings(self, name: str) -> None:
         """Put the settings that are kept back."""
@@ -142,14 +149,12 @@ def parse_service(text: str) -> ServiceState:
     lines = [line for line in section(text, "settings").splitlines() if line and not line.startswith("#")]
     given = pairs("\n".join(lines))
     facts = pairs(text.rpartition("</settings>")[2])
-    credentials = _credentials(given)
-    closed = facts.get("mode", "").startswith(("640:root", "600:root"))
-    environment = tuple(line for line in lines if not line.startswith("MINIO_ROOT_"))
-    running = facts.get("program") == facts.get("settings") == "current" and facts.get("NeedDaemonReload") == "no"
-    there = facts.get("mode", "") != ""
-    # A file that others can read is not as declared: it is written anew.
-    return ServiceState(section(text, "unit") or None, environment if closed else ("readable by others",) if there else None, credentials,
-                        facts.get("UnitFileState") == "enabled", running or facts.get("MainPID") == "0", facts.get("serving") == "yes")  # fmt: skip
+    mode = facts.get("mode", "")  # none: there are no settings
+    environment = tuple(line for line in lines if not line.startswith("MINIO_ROOT_")) if mode else None
+    closed = not mode or mode in ("640:root", "600:root")
+    running = facts.get("program") == facts.get("settings") == "current" and facts.get("NeedDaemonReload") == "no" and facts.get("start") != "outdated"
+    return ServiceState(section(text, "unit") or None, environment, _credentials(given), facts.get("UnitFileState") == "enabled",
+                        running or facts.get("MainPID") == "0", facts.get("serving") == "yes", closed)  # fmt: skip
 
 
 def _settings(name: str) -> tuple[str, str]:

@@ -5,13 +5,14 @@ import io
 import shlex
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import paramiko
 
+from include.adapters.host.lock import WritersLock
 from include.adapters.host.shell import LOOP, SIGNALS, Result, Shell
 from include.adapters.network import network_cause
 from include.connections import Connection
@@ -19,6 +20,7 @@ from include.lake.errors import LakeError, Unreachable
 
 CONNECT_TIMEOUT = 60  # seconds; a busy VM takes a while for the key exchange
 COMMAND_TIMEOUT = 600
+BROKEN = (paramiko.SSHException, OSError, EOFError, UnicodeError)  # the last: a host that is no name, as ".."
 CHUNK = 1 << 20
 # systemd reads all its units anew, which takes a small VM seconds: only where it does not know this one as it is on the disk.
 RELOAD = """
@@ -37,6 +39,7 @@ class Guest:
         self._connection = connection
         self._client: paramiko.SSHClient | None = None
         self._shell: Shell | None = None
+        self._lock: WritersLock | None = None  # held through every connection
 
     def run(self, script: str, *args: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,), timeout: float = COMMAND_TIMEOUT) -> Result:
         """Run `script` with bash as root; `$1`, `$2` … are `args`. Raises LakeError when its exit code is not in `ok`, or a signal ended it.
@@ -44,14 +47,25 @@ class Guest:
         Where the connection broke meanwhile that is a failure of its own kind (`Unreachable`).
         """
         try:
-            result = self._exchange(self._command(script, args), stdin, timeout) if stdin else self._in_shell(script, args, timeout)
-        except (paramiko.SSHException, OSError, EOFError) as error:
+            result = self._exchange(self._command(script, args), [stdin], timeout) if stdin else self._in_shell(script, args, timeout)
+        except BROKEN as error:
             self.close()
             raise self._unreachable(error) from None
+        return self._checked(result, ok)
+
+    def send(self, source: Path, script: str, *args: str) -> None:
+        """Run `script` with a file, gzip-compressed, as its input. Raises as `run`."""
+        try:
+            result = self._exchange(self._command(script, args), _compressed(source), COMMAND_TIMEOUT)
+        except BROKEN as error:
+            self.close()
+            raise self._unreachable(error) from None
+        self._checked(result, (0,))
+
+    def _checked(self, result: Result, ok: tuple[int, ...]) -> Result:
         if result.code < 0:
             self.close()
-            raise Unreachable("the lake's VM", f"the command ended without an exit code{': ' + result.err.strip() if result.err.strip() else ''}", "Run again")
-        if result.code not in ok or result.code > SIGNALS:
+        if result.code not in ok or not 0 <= result.code <= SIGNALS:
             raise self._failed(result)
         return result
 
@@ -68,32 +82,17 @@ class Guest:
             self._shell = shell
         return result
 
-    def _exchange(self, command: str, stdin: bytes, timeout: float) -> Result:
+    def _exchange(self, command: str, stdin: Iterable[bytes], timeout: float) -> Result:
         with self._session() as channel:
             channel.settimeout(timeout)
             channel.exec_command(command)
-            channel.sendall(stdin)
-            channel.shutdown_write()
+            broken = _feed(channel, stdin)
             out = channel.makefile("rb").read()
             err = channel.makefile_stderr("rb").read()
-            return Result(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
-
-    def send(self, source: Path, script: str, *args: str) -> None:
-        """Run `script` with a file, gzip-compressed, as its input. Raises as `run`."""
-        try:
-            with self._session() as channel:
-                channel.settimeout(COMMAND_TIMEOUT)
-                channel.exec_command(self._command(script, args))
-                for block in _compressed(source):
-                    channel.sendall(block)
-                channel.shutdown_write()
-                err = channel.makefile_stderr("rb").read().decode(errors="replace")
-                result = Result(channel.recv_exit_status(), "", err)
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            self.close()
-            raise self._unreachable(error) from None
-        if result.code:
-            raise self._failed(result)
+            code = channel.recv_exit_status()
+            if broken and code < 0:
+                raise broken
+            return Result(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
     def _session(self) -> paramiko.Channel:
         transport = self._open().get_transport()
@@ -113,6 +112,12 @@ class Guest:
             transport = client.get_transport()
             assert transport is not None
             transport.set_keepalive(15)
+            try:
+                if self._lock:
+                    self._lock.take(transport, self._command, self._failed)
+            except BaseException:
+                client.close()
+                raise
             self._client = client
         return self._client
 
@@ -137,22 +142,27 @@ class Guest:
 
     @contextmanager
     def locked(self, who: str) -> Iterator[None]:
-        """Keep other writers out: a lock in the VM, let go when the connection ends, however it ends."""
-        script = 'mkdir -p /run/homelake; exec 9>>/run/homelake/lock; flock -n 9 || { cat /run/homelake/writer; exit 75; }; echo "$1" >/run/homelake/writer; echo ok; cat'
-        transport = self._open_or_raise()
-        with transport.open_session(timeout=CONNECT_TIMEOUT) as channel:
-            channel.settimeout(CONNECT_TIMEOUT)
-            channel.exec_command(self._command(script, (who,)))
-            said = channel.makefile("r").readline().strip()
-            if said != "ok":
-                raise Unreachable("the lake alone", f"another writer works on it ({said or 'unknown'})", "Wait for it, and run again")
+        """Keep other writers out: a lock in the VM, let go when the connection ends, however it ends.
+
+        Where the connection breaks on the way, the next command takes the lock again before anything else, or fails.
+        """
+        lock = WritersLock(who)
+        try:
+            lock.take(self._open_or_raise(), self._command, self._failed)
+        except BROKEN as error:
+            self.close()
+            raise self._unreachable(error) from None
+        self._lock = lock
+        try:
             yield
-            channel.shutdown_write()
+        finally:
+            self._lock = None
+            lock.release()
 
     def _open_or_raise(self) -> paramiko.Transport:
         try:
             transport = self._open().get_transport()
-        except (paramiko.SSHException, OSError, EOFError) as error:
+        except BROKEN as error:
             raise self._unreachable(error) from None
         assert transport is not None
         return transport
@@ -174,10 +184,16 @@ class Guest:
             return LakeError(
                 "trust", f"the lake's VM ({where})", "its host key is not known", "Put it (ssh-keyscan) into host_key of the connection 'lake_host'"
             )
+        if isinstance(error, UnicodeError):
+            return LakeError(
+                "reach", f"the lake's VM ({where})", "that is no name of a host", "Correct host of the connection 'lake_host' (SSH_HOST in site.env)"
+            )
         cause = "it does not answer in time" if isinstance(error, socket.timeout) else network_cause(error)
         return Unreachable(f"the lake's VM ({where})", cause, "Check that the VM runs, and the connection 'lake_host'")
 
     def _failed(self, result: Result) -> LakeError:
+        if result.code < 0:
+            return Unreachable("the lake's VM", f"the command ended without an exit code{': ' + result.err.strip() if result.err.strip() else ''}", "Run again")
         said = (result.err.strip() or result.out.strip()).splitlines()
         cause = said[-1] if said else f"exit code {result.code}"
         if result.code > SIGNALS:
@@ -186,6 +202,19 @@ class Guest:
         if "sudo:" in result.err:
             return NotRoot("act as root on", "the lake's VM", cause, f"Let {self._connection.login} use sudo without a password: /etc/sudoers.d/homelake")
         return LakeError("run a command on", "the lake's VM", f"{cause} (exit code {result.code})")
+
+
+def _feed(channel: paramiko.Channel, stdin: Iterable[bytes]) -> OSError | None:
+    """Send a command its input. Returns what was in the way: the command may have ended before, as on a full disk, and says why itself."""
+    for block in stdin:
+        try:
+            channel.sendall(block)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            return error
+    channel.shutdown_write()
+    return None
 
 
 def _private_key(connection: Connection) -> paramiko.PKey | None:

@@ -3,7 +3,8 @@
 import re
 
 from include.adapters.host.facts import pairs, section
-from include.adapters.host.ssh import RELOAD, Guest
+from include.adapters.host.files import Files
+from include.adapters.host.ssh import RELOAD
 from include.lake.errors import LakeError, Refused, Unreachable
 from include.lake.resources.filesystem import MAKING, DeviceFacts, FilesystemState
 from include.lake.resources.mount import MountFacts
@@ -12,20 +13,30 @@ from include.lake.resources.mount import MountFacts
 BY_ID = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_drive-{slot}"
 BLOCK_GROUP = 128 << 20  # bytes; ext4 may leave a last, small group out when it grows
 
-_DEVICE = r"""
+# Other controllers than virtio-scsi tell the kernel nothing of a disk that grew: it keeps the size that it knew until it asks. A disk that is no
+# SCSI disk has nothing to ask.
+_RESCAN = r"""
+rescan() { local ask; ask=/sys/block/$(basename "$1")/device/rescan; [ ! -e "$ask" ] || echo 1 >"$ask"; } 2>/dev/null
+"""
+_DEVICE = (
+    _RESCAN
+    + r"""
 link=$1 end=$((SECONDS + 5))
 # A disk that was added a moment ago: the kernel may not have found it yet, so udev knows of nothing to wait for.
 until [ -e "$link" ] || [ $SECONDS -ge $end ]; do sleep 0.2; done
 udevadm settle --timeout=10 2>/dev/null
 dev=$(readlink -e "$link") || exit 4
+rescan "$dev"
 echo "path=$link"; echo "bytes=$(blockdev --getsize64 "$dev")"
 lsblk -nro NAME "$dev" | sed 1d | sed 's/^/part=/'
 echo '<blkid>'; blkid -p -o export "$dev"; case $? in 0|2|8) ;; *) exit 5; esac; echo '</blkid>'  # 2: nothing; 8: more than one, which wipefs names
 echo '<wipefs>'; wipefs -n -i -p "$dev" || exit 5; echo '</wipefs>'
 echo '<ext4>'; LC_ALL=C dumpe2fs -h "$dev" 2>/dev/null; echo '</ext4>'
 """
+)
+_GROW = _RESCAN + 'dev=$(readlink -e "$1"); rescan "$dev"; findmnt -n "$dev" >/dev/null || e2fsck -fp "$1" >/dev/null; resize2fs "$1"'
 
-# Everything is looked at once more in the very command that formats.
+# Everything is looked at once more in the very command that formats. While udev looks at a disk it sees no further write to it: it is told of the end.
 _MKFS = r"""
 dev=$1 uuid=$2 making=$3 label=$4 again=$5
 if [ "$again" = no ]; then
@@ -35,28 +46,32 @@ if [ "$again" = no ]; then
 fi
 if [ "$again" = yes ] && [ "$(blkid -p -o value -s UUID "$dev")/$(blkid -p -o value -s LABEL "$dev")" != "$uuid/$making" ]; then
   echo "$dev does not carry what was begun" >&2; exit 6; fi
-mkfs.ext4 -q -F -U "$uuid" -L "$making" -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$dev" && e2label "$dev" "$label"
+mkfs.ext4 -q -F -U "$uuid" -L "$making" -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$dev" && e2label "$dev" "$label" && udevadm trigger --settle "$dev"
 """
 
-# The bare directory lies below the mount: it is seen in a mount namespace of its own, through a bind of the root filesystem.
-_MOUNT = r"""
+# The bare directory lies below the mount, on whatever filesystem the one above it is: so the mount is taken away, in a mount namespace of its own.
+# Lazily, with all that is mounted in it; and nothing is noted of it (-n), since those notes are of all namespaces.
+_BARE = """
+bare() { unshare -m --propagation private sh -c 'cd /; while mountpoint -q "$1"; do umount -nl "$1" || exit 1; done; '"$2" sh "$1"; }
+"""
+_MOUNT = (
+    _BARE
+    + r"""
 target=$1
 echo '<fstab>'; cat /etc/fstab; echo '</fstab>'
 source=$(findmnt --fstab --evaluate -n -o SOURCE "$target" 2>/dev/null | head -n 1)
 echo "leads_to=$(blkid -p -o value -s UUID "$source" 2>/dev/null)"
 echo "mounted=$(findmnt -n -o UUID --mountpoint "$target" | grep . || findmnt -n -o SOURCE --mountpoint "$target")"
-unshare -m --propagation private sh -c 'mount --bind / /mnt && [ -d "/mnt$1" ] && { lsattr -d "/mnt$1" | sed s/^/attributes=/; ls -A "/mnt$1" | sed s/^/file=/; }' sh "$target" || true
+bare "$target" '[ -d "$1" ] || exit 0; lsattr -d "$1" | sed s/^/attributes=/; ls -A "$1" | sed s/^/file=/'
 """
-
-_PROTECT = r"""
-unshare -m --propagation private sh -c 'mount --bind / /mnt && mkdir -p "/mnt$1" && chmod 0700 "/mnt$1"; chattr +i "/mnt$1"' sh "$1"
-"""
+)
+_PROTECT = _BARE + """bare "$1" 'mkdir -p "$1" && chmod 0700 "$1"; chattr +i "$1"'"""
 
 _ERASE = r"""
 found=$(blkid -p -o value -s UUID "$1"); [ -z "$found" ] && exit 0
 [ "$found" = "$2" ] || { echo "$1 carries another filesystem ($found)" >&2; exit 1; }
 if findmnt -n -S "$(readlink -e "$1")" >/dev/null; then echo "$1 is mounted" >&2; exit 1; fi
-wipefs -qa "$1"; udevadm settle --timeout=10
+wipefs -qa "$1"; udevadm trigger --settle "$1"
 """
 _UNMOUNT = r"""
 mountpoint -q "$1" || exit 0
@@ -69,10 +84,10 @@ mountpoint -q "$1" && { echo "$1 is mounted" >&2; exit 1; }
 chattr -i "$1" && rmdir "$1"
 """
 
-_WRITE = 'cat >"$1.homelake" && chmod --reference="$1" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1" && systemctl daemon-reload'
+_WRITE = 'printf %s "$content" >"$1.homelake" && chmod --reference="$1" "$1.homelake" && sync "$1.homelake" && mv "$1.homelake" "$1" && systemctl daemon-reload'
 
 
-class Storage(Guest):
+class Storage(Files):
     """Disk, filesystem and mount. Every write looks once more at what it is about to change."""
 
     def device(self, slot: str) -> DeviceFacts:
@@ -93,10 +108,7 @@ class Storage(Guest):
 
     def grow_filesystem(self, path: str) -> None:
         """Make it as large as its disk, online (or at rest, after the check that resize2fs wants)."""
-        self.run(
-            'echo 1 >"/sys/block/$(basename "$(readlink -e "$1")")/device/rescan"; findmnt -n "$(readlink -e "$1")" >/dev/null || e2fsck -fp "$1" >/dev/null; resize2fs "$1"',
-            path,
-        )
+        self.run(_GROW, path)
 
     def mount_facts(self, target: str) -> MountFacts:
         """What is at a mount point."""
@@ -110,7 +122,7 @@ class Storage(Guest):
         """Set the mount point's line; every other line stays as it is."""
         line = f"UUID={uuid} {target} {fstype} {options} 0 2"
         text = self._fstab(f"Add the line yourself: {line}")
-        self.run(_WRITE, "/etc/fstab", stdin=with_line(text, target, line).encode())
+        self.write(_WRITE, "/etc/fstab", content=with_line(text, target, line).encode())
 
     def erase_filesystem(self, path: str, uuid: str) -> None:
         """Take the filesystem of that UUID off its disk; looked at once more in the very command that does it."""
@@ -128,7 +140,7 @@ class Storage(Guest):
         """Remove the mount point's line; every other line stays as it is."""
         text = self._fstab(f"Remove the line of {target} yourself")
         if (left := without_line(text, target)) != text:
-            self.run(_WRITE, "/etc/fstab", stdin=left.encode())
+            self.write(_WRITE, "/etc/fstab", content=left.encode())
 
     def _fstab(self, remedy: str) -> str:
         text = self.run("cat /etc/fstab").out

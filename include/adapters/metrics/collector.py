@@ -3,18 +3,22 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from include.lake.errors import LakeError
-from include.lake.metrics.fold import Fold, Sweep
+from include.lake.metrics.fold import Ended, Fold, Sweep
+from include.lake.metrics.manifest import readable
 from include.lake.metrics.series import Series
 from include.lake.metrics.view import Snapshot
 
 WATCHED, UNWATCHED = 2.0, 30.0  # seconds from sweep to sweep: while someone looks, and otherwise
 MOST_LINES = 5000  # of a log's tail
 _log = logging.getLogger(__name__)
+
+
+Keep = Callable[[Sequence[Ended]], None]
 
 
 class Asked(Protocol):
@@ -26,16 +30,21 @@ class Asked(Protocol):
     def log(self, namespace: str, pod: str, lines: int) -> str:
         """The last lines of a pod's log; raises LakeError."""
 
+    def manifest(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """A SparkApplication as the API server has it; raises LakeError."""
+
 
 class Collector:
     """Sweeps the sources and keeps what they said. Its methods may be called from any thread.
 
     `watched` and `unwatched` are seconds from the start of a sweep to the next. A sweep that takes long makes the pause after it as long,
-    so that it asks the cluster at most half of the time.
+    so that it asks the cluster at most half of the time. `keep` is given what each sweep was the first to see over, before anybody is told of that sweep.
     """
 
-    def __init__(self, sources: Asked, *, watched: float = WATCHED, unwatched: float = UNWATCHED, clock: Callable[[], float] = time.time) -> None:
-        self._sources, self._intervals, self._clock = sources, (watched, unwatched), clock
+    def __init__(
+        self, sources: Asked, *, watched: float = WATCHED, unwatched: float = UNWATCHED, clock: Callable[[], float] = time.time, keep: Keep | None = None
+    ) -> None:
+        self._sources, self._intervals, self._clock, self._keep = sources, (watched, unwatched), clock, keep
         self._fold = Fold()
         self._sweeping = threading.Lock()  # one sweep at a time
         self._changed = threading.Condition()  # guards what follows, and the fold
@@ -59,6 +68,10 @@ class Collector:
             sweep = self._sources.gather()
             with self._changed:
                 snapshot = self._fold.fold(sweep, interval=max(self.interval, 2 * sweep.took))
+                ended = self._fold.ended() if self._keep else ()
+            if self._keep:
+                self._keep(ended)
+            with self._changed:
                 self._snapshot = snapshot
                 self._changed.notify_all()
             return snapshot
@@ -76,6 +89,10 @@ class Collector:
         if pod not in pods:
             raise LakeError("read", f"the log of {pod or 'the driver'}", f"the Spark application {namespace}/{name} has no such pod")
         return self._sources.log(namespace, pod, min(max(lines, 1), MOST_LINES))
+
+    def manifest(self, namespace: str, name: str) -> dict[str, Any]:
+        """A SparkApplication with its status, as the API server has it now, without its secrets. Raises LakeError."""
+        return readable(self._sources.manifest(namespace, name))
 
     @contextmanager
     def watch(self) -> Iterator[None]:

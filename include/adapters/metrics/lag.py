@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from include.adapters.kafka import Kafka
 from include.adapters.metrics.collector import Asked
@@ -72,6 +72,10 @@ class WithLag:
     def log(self, namespace: str, pod: str, lines: int) -> str:
         """The last lines of a pod's log; raises LakeError."""
         return self._sources.log(namespace, pod, lines)
+
+    def manifest(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """A SparkApplication; raises LakeError."""
+        return self._sources.manifest(namespace, name)
 
     def _look(self) -> str:
         if self._clock() < self._due:

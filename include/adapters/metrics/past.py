@@ -1,36 +1,32 @@
 """Finished Spark jobs in the lake: one compact Parquet a job, so that yesterday's run can be looked at and two be compared.
 
-    _homelake/jobs/NAMESPACE/STARTED-NAME.parquet
+_homelake/jobs/NAMESPACE/STARTED-NAME.parquet
 
-Its rows are points of a pod's figures (`total`: the whole application's); its footer holds the application as it was at its end, so that a
-list reads footers only.
+A stream has the same name each time, so it is the three together that tell one job from another.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
+from include.adapters.metrics.parquet import SUMMARY, Columns, begins, decode, encode, footer_length, metadata
 from include.adapters.network import network_cause
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
-from include.lake.metrics.view import ApplicationView, Figures
+from include.lake.metrics.view import ApplicationView
 
 T = TypeVar("T")
-Columns = Mapping[str, Sequence[float | None]]  # of one length, by the names of Figures' fields
 FOLDER = "_homelake/jobs/"
 NEWEST = 200
 WINDOWS = (timedelta(days=7), timedelta(days=90), None)  # how far back is listed until there are enough; None: to the beginning
 TAIL = 64 * 1024  # bytes: a footer is rarely longer
 THREADS = 8
-ROWS = 32_768  # points of one job at most: the figures of further pods are left out
-VIEW, SUMMARY = b"homelake.application", b"homelake.summary"
-FACTS = ("namespace", "name", "main", "started", "ended", "phase", "totals", "waste", "origin")
+TRIES = 5  # at an object that others write meanwhile
+STAMP = re.compile(r"\d{8}T\d{6}Z")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # as Kubernetes takes it
 
 
@@ -45,6 +41,13 @@ class Key(NamedTuple):
     def path(self, prefix: str) -> str:
         """The object's key."""
         return f"{prefix}{FOLDER}{self.namespace}/{self.started}-{self.name}.parquet"
+
+
+class Got(NamedTuple):
+    """An object, or its end."""
+
+    body: bytes
+    etag: str
 
 
 class Past:
@@ -67,26 +70,56 @@ class Past:
 
     def write(self, application: ApplicationView, series: Mapping[str, Columns]) -> str:
         """Keep a job and the course of its figures (of its pods by name, of the whole as `total`); returns the object's key. A second time replaces it."""
-        key = Key(application.namespace, _stamp(application.started or application.ended or 0), application.name).path(self.prefix)
+        key = _key(application).path(self.prefix)
         self._do("write", key, lambda: self.s3.put_object(Bucket=self.bucket, Key=key, Body=encode(application, series)))
         return key
 
+    def write_longest(self, application: ApplicationView, series: Mapping[str, Columns]) -> str:
+        """The same, unless what is kept already begins as early: of several who write it at once, the course that begins first stays.
+
+        Returns the object's key; empty when it was left as it is.
+        """
+        key = _key(application).path(self.prefix)
+        body = encode(application, series)
+        for _ in range(TRIES):
+            there = self._tail(key)
+            if there is not None and begins(there.body) <= begins(body):
+                return ""
+            if self._put(key, body, {"IfMatch": there.etag} if there is not None else {"IfNoneMatch": "*"}):
+                return key
+        raise LakeError("write", f"{self.bucket}/{key}", "somebody else writes it again and again", "It is tried again")
+
+    def _put(self, key: str, body: bytes, only: Mapping[str, str]) -> bool:
+        """Whether it was written: not when the object is no longer as `only` says."""
+        from botocore.exceptions import ClientError
+
+        def put() -> bool:
+            try:
+                self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **only)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in ("PreconditionFailed", "ConditionalRequestConflict"):
+                    return False
+                raise
+            return True
+
+        return bool(self._do("write", key, put))
+
     def list(self) -> list[dict[str, Any]]:
-        """What is to be told of each in a list, the latest to start first; 200 at most."""
+        """What is to be told of each in a list, the latest to start first; 200 at most. `stamp` is its start as `read` takes it."""
         keys = sorted(self._keys(), key=lambda k: k.started, reverse=True)[:NEWEST]
         with ThreadPoolExecutor(THREADS) as pool:
             found = list(pool.map(self._footer, keys))
         self._footers = {k: f for k, f in zip(keys, found, strict=True) if f is not None}
         return list(self._footers.values())
 
-    def read(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """A job, as `application`, and its `series` by pod; the latest of that name. None: the lake keeps none."""
-        if not NAME.fullmatch(namespace) or not NAME.fullmatch(name):
+    def read(self, namespace: str, name: str, stamp: str = "") -> dict[str, Any] | None:
+        """A job, as `application`, and its `series` by pod: the one that started then, or the latest of that name. None: the lake keeps none."""
+        if not NAME.fullmatch(namespace) or not NAME.fullmatch(name) or not (stamp == "" or STAMP.fullmatch(stamp)):
             return None
-        keys = [k for k in self._list(namespace, None) if k.name == name]
+        keys = [Key(namespace, stamp, name)] if stamp else [k for k in self._list(namespace, None) if k.name == name]
         path = max(keys, key=lambda k: k.started).path(self.prefix) if keys else ""
-        body = self._get(path) if path else None
-        return decode(body, path) if body is not None else None
+        found = self._get(path) if path else None
+        return decode(found.body, path) if found is not None else None
 
     def _keys(self) -> Sequence[Key]:
         folder = f"{self.prefix}{FOLDER}"
@@ -104,7 +137,7 @@ class Past:
         folder = f"{self.prefix}{FOLDER}{namespace}/"
         for page in self._pages(Prefix=folder, StartAfter=f"{folder}{_stamp(since.timestamp())}" if since else folder):
             for found in page.get("Contents", ()):
-                if match := re.fullmatch(r"(\d{8}T\d{6}Z)-(.+)\.parquet", found["Key"].removeprefix(folder)):
+                if match := re.fullmatch(rf"({STAMP.pattern})-(.+)\.parquet", found["Key"].removeprefix(folder)):
                     yield Key(namespace, match[1], match[2], found["ETag"])
 
     def _pages(self, **where: str) -> Sequence[Mapping[str, Any]]:
@@ -117,20 +150,25 @@ class Past:
         """What a list tells of one; None when it went away meanwhile, or is none of ours."""
         if key in self._footers:
             return self._footers[key]
-        path = key.path(self.prefix)
-        tail = self._get(path, f"bytes=-{TAIL}")
-        if tail is not None and (missing := _footer_length(tail)) > len(tail):
-            tail = self._get(path, f"bytes=-{missing}")
+        tail = self._tail(key.path(self.prefix))
         try:
-            found: dict[str, Any] = json.loads(_metadata(tail or b"")[SUMMARY])
+            found: dict[str, Any] = json.loads(metadata(tail.body if tail else b"")[SUMMARY])
         except (ValueError, KeyError, OSError):
             return None
-        return found
+        return found | {"stamp": key.started}
 
-    def _get(self, path: str, part: str = "") -> bytes | None:
-        def get() -> bytes | None:
+    def _tail(self, path: str) -> Got | None:
+        """The end of an object, with the whole footer."""
+        tail = self._get(path, f"bytes=-{TAIL}")
+        if tail is not None and (missing := footer_length(tail.body)) > len(tail.body):
+            tail = self._get(path, f"bytes=-{missing}")
+        return tail
+
+    def _get(self, path: str, part: str = "") -> Got | None:
+        def get() -> Got | None:
             try:
-                return bytes(self.s3.get_object(Bucket=self.bucket, Key=path, **({"Range": part} if part else {}))["Body"].read())
+                answer = self.s3.get_object(Bucket=self.bucket, Key=path, **({"Range": part} if part else {}))
+                return Got(bytes(answer["Body"].read()), answer.get("ETag", ""))
             except self.s3.exceptions.NoSuchKey:
                 return None
 
@@ -148,66 +186,9 @@ class Past:
             raise Unreachable(f"MinIO for {what}", network_cause(error.kwargs.get("error") or error), "See the connection lake_s3") from None
 
 
+def _key(application: ApplicationView) -> Key:
+    return Key(application.namespace, _stamp(application.started or application.ended or 0), application.name)
+
+
 def _stamp(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y%m%dT%H%M%SZ}"
-
-
-def encode(application: ApplicationView, series: Mapping[str, Columns]) -> bytes:
-    """The Parquet of a job."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = [f.name for f in fields(Figures)]
-    kinds = {"at": pa.float64(), "tasks": pa.int32()}
-    schema = pa.schema([("pod", pa.string()), *((n, kinds.get(n, pa.float64())) for n in names)])
-    values: dict[str, list[Any]] = {n: [] for n in schema.names}
-    for pod, columns in sorted(series.items(), key=lambda item: item[0] != "total"):
-        count = len(columns["at"])
-        if values["pod"] and len(values["pod"]) + count > ROWS:
-            break
-        values["pod"] += [pod] * count
-        for name in names:
-            values[name] += [_short(name, v) for v in columns.get(name) or [None] * count]
-    view = asdict(application)
-    out = pa.BufferOutputStream()
-    # The Arrow schema would hold the same again, in base64.
-    with pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) as writer:
-        writer.write_table(pa.table(values, schema=schema))
-        writer.add_key_value_metadata({VIEW: json.dumps(view), SUMMARY: json.dumps({k: view[k] for k in FACTS})})
-    return bytes(out.getvalue())
-
-
-def _short(name: str, value: float | None) -> float | int | None:
-    """Six digits are more than any source measures, and compress well; moments to the millisecond."""
-    if value is None or value != value or abs(value) == float("inf"):
-        return None
-    return int(value) if name == "tasks" else round(value, 3) if name == "at" else float(f"{value:.6g}")
-
-
-def decode(body: bytes, what: str) -> dict[str, Any]:
-    """A job out of its Parquet: `application`, and `series` by pod. Raises LakeError when it is none of ours."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        application = json.loads(_metadata(body)[VIEW])
-        table = pq.read_table(pa.BufferReader(body)).to_pydict()
-    except (ValueError, KeyError, OSError):
-        raise LakeError("read", what, "it is not a job as Homelake keeps it", "Remove it, or leave it: no other job depends on it") from None
-    pods = table.pop("pod")
-    starts = [i for i, pod in enumerate(pods) if i == 0 or pods[i - 1] != pod]
-    parts = pairwise([*starts, len(pods)])
-    return {"application": application, "series": {pods[a]: {n: column[a:b] for n, column in table.items()} for a, b in parts}}
-
-
-def _metadata(tail: bytes) -> Mapping[bytes, bytes]:
-    """The notes in the footer of a Parquet, out of its last bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return dict(pq.read_metadata(pa.BufferReader(tail)).metadata or {})
-
-
-def _footer_length(tail: bytes) -> int:
-    """How many of the last bytes a Parquet's footer takes: its length stands before the closing mark."""
-    return int.from_bytes(tail[-8:-4], "little") + 8 if tail[-4:] == b"PAR1" else 0

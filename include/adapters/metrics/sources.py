@@ -8,7 +8,7 @@ API server's cache (`resourceVersion=0`), not from etcd.
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.metrics.drivers import Driver, Drivers
@@ -77,6 +77,12 @@ class Sources:
         """The last lines of a pod's log, a mebibyte at most. Raises LakeError."""
         query = (("tailLines", str(lines)), ("limitBytes", str(LOG_BYTES)))
         return self._requests.text(f"the log of the pod {namespace}/{pod}", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query)
+
+    def manifest(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """A SparkApplication as the API server has it, secrets included. Raises LakeError."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+        found: Mapping[str, Any] = self._requests.objects(f"the SparkApplication {namespace}/{name}", path)
+        return found
 
     def _list(self, what: str, api: str, plural: str, query: Query, function: Callable[[parse.Document], F], problems: list[str]) -> tuple[F, ...] | None:
         """All namespaces' objects; None when one of them could not be listed: half a list would tell of ends that were none."""

@@ -58,6 +58,18 @@ class Buckets(Server):
         else:
             self._try(f"the lifecycle of {name}", lambda: self._s3.delete_bucket_lifecycle(name))
 
+    def text(self, bucket: str, key: str) -> str | None:
+        """What an object holds; None when there is no such object, or no such bucket."""
+
+        def read() -> str:
+            answer = self._s3.get_object(bucket, key)
+            try:
+                return bytes(answer.data).decode()
+            finally:
+                answer.release_conn()
+
+        return self._find(f"{bucket}/{key}", read, {"NoSuchKey", "NoSuchBucket"})
+
     def capacity(self) -> Size | None:
         """The bytes of the volume the buckets lie on, all drives together."""
         found = self._read("the server's drives", self._admin.info, "servers")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import urllib3
@@ -14,7 +13,7 @@ from minio.credentials import StaticProvider
 from minio.error import MinioAdminException, MinioException, S3Error
 
 from include.adapters.network import network_cause
-from include.connections import Connection
+from include.connections import Connection, store_at
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.keypair import Pair
 
@@ -22,6 +21,7 @@ T = TypeVar("T")
 TIMEOUT = urllib3.Timeout(connect=10, read=60)  # seconds; an admin call on a slow machine was seen to take 28
 _ABSENT = {"XMinioAdminNoSuchPolicy", "XMinioAdminNoSuchUser", "XMinioInvalidIAMCredentials", "XMinioAdminServiceAccountNotFound",
            "XMinioAdminNoSuchQuotaConfiguration", "NoSuchBucket", "XMinioAdminNoSuchAccessKey", "XMinioIAMNoSuchAccessKey"}  # fmt: skip
+STRANGER = ("InvalidAccessKeyId", "SignatureDoesNotMatch")  # what MinIO says to credentials that it does not know
 ERRORS = (urllib3.exceptions.HTTPError, OSError, MinioException, MinioAdminException, ValueError, ParseError)
 
 
@@ -30,9 +30,8 @@ class Server:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        url = urlsplit(connection.host if "//" in connection.host else f"http://{connection.host}")
-        self.secure, port = url.scheme == "https", url.port or connection.port
-        self.endpoint = f"{url.hostname}:{port}" if port else str(url.hostname)
+        scheme, host, port = store_at(connection)
+        self.secure, self.endpoint = scheme == "https", f"{host}:{port}"
         self.region, self.ca = connection.option("region", "us-east-1"), connection.option("ca")
 
     @cached_property
@@ -43,12 +42,23 @@ class Server:
     def s3(self, pair: Pair | None = None) -> Minio:
         """An S3 client, as root or as the owner of a pair."""
         access, secret = self._keys(pair)
-        return Minio(endpoint=self.endpoint, access_key=access, secret_key=secret, secure=self.secure, region=self.region, http_client=self._http)
+        return self._client(
+            lambda: Minio(endpoint=self.endpoint, access_key=access, secret_key=secret, secure=self.secure, region=self.region, http_client=self._http)
+        )
 
     def admin(self, pair: Pair | None = None) -> MinioAdmin:
         """An admin client, as root or as the owner of a pair."""
         credentials = StaticProvider(*self._keys(pair))
-        return MinioAdmin(endpoint=self.endpoint, credentials=credentials, secure=self.secure, region=self.region, http_client=self._http)
+        return self._client(lambda: MinioAdmin(endpoint=self.endpoint, credentials=credentials, secure=self.secure, region=self.region, http_client=self._http))
+
+    def _client(self, make: Callable[[], T]) -> T:
+        """A client of minio-py, which looks at the values of the connection only when it is made."""
+        try:
+            return make()
+        except ValueError as error:
+            raise LakeError(
+                "use", f"the connection {self._connection.id!r}", f"its host or its region cannot be used ({error})", "Correct it there, or in site.env"
+            ) from None
 
     def _keys(self, pair: Pair | None) -> tuple[str, str]:
         access, secret = (pair.access_key, pair.secret_key) if pair else (self._connection.login, self._connection.password)
@@ -117,7 +127,7 @@ def explained(what: str, error: Exception) -> LakeError:
     text = getattr(error, "message", None) or getattr(error, "_body", "") or str(error)
     with suppress(ValueError):
         text = json.loads(text).get("Message", text)
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+    if code in STRANGER:
         return LakeError(
             "log in to",
             "MinIO",

@@ -7,7 +7,7 @@ from typing import Any
 from minio.crypto import encrypt
 from minio.minioadmin import _COMMAND
 
-from include.adapters.minio.server import ERRORS, Server, code_of
+from include.adapters.minio.server import ERRORS, STRANGER, Server, code_of
 from include.lake.errors import NotConverged
 from include.lake.resources.keypair import Pair
 from include.lake.resources.user import UserState
@@ -71,7 +71,7 @@ class Users(Server):
             # Not HEAD: its answer has no body, so a wrong key and a missing right look the same.
             list(self.s3(pair).list_buckets())
         except ERRORS as error:
-            if code_of(error) in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
+            if code_of(error) in STRANGER:
                 return False
             if code_of(error) != "AccessDenied":
                 raise self._told("the key pair", error) from None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import urllib3
 
-from include.adapters.minio.server import ERRORS, Server
+from include.adapters.minio.server import ERRORS, STRANGER, Server
 from include.adapters.network import network_cause
 from include.lake.equal import Version
 from include.lake.errors import LakeError
@@ -20,6 +20,10 @@ class VersionStore(Server):
     def bucket_names(self) -> list[str]:
         """The names of all buckets."""
         return self._try("the buckets", lambda: [b.name for b in self._s3.list_buckets()])
+
+    def lets_in(self) -> bool:
+        """Whether it knows the credentials it is asked with."""
+        return self._find("the buckets", lambda: list(self._s3.list_buckets()), STRANGER) is not None
 
     def versions(self, bucket: str) -> Iterator[Version]:
         """Every version and delete marker of a bucket."""

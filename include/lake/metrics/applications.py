@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 
 from include.lake.metrics.pods import PodTrack, out_of_memory
 from include.lake.metrics.progress import Progress
@@ -18,14 +18,7 @@ MOST_EVENTS = 10
 STALE = 60.0  # seconds behind the newest sample of its application, after which a pod's figures are not added up
 _PATH = re.compile(r"s3a://[^\s,;'\"]+")
 _BOUNDS = tuple(f.name for f in fields(Bounds))
-_SUMMED = ("cpu", "memory", "heap", "off_heap", "received", "sent", "disk", "shuffle", "tasks")
-
-
-@dataclass(slots=True)
-class _Churn:
-    started: int = 0
-    lost: int = 0
-    out_of_memory: int = 0
+_SUMMED = tuple(f.name for f in fields(Figures) if f.name not in ("at", "gc"))
 
 
 class ApplicationTrack:
@@ -36,20 +29,31 @@ class ApplicationTrack:
         self.pods: dict[str, PodTrack] = {}  # by uid
         self.total = Series(TOTAL_CAPACITY)
         self.now: Figures | None = None
-        self._meter, self._progress, self._churn = Meter(), Progress(), _Churn()
+        self._gone: float | None = None
+        self._meter, self._progress, self._churn = Meter(), Progress(), Churn()
         self._events: dict[tuple[str, str, str], EventFact] = {}
         self._bounds = Bounds()
 
     @property
     def phase(self) -> Phase:
-        """Its phase; that of one which vanished before it was over is lost."""
+        """Its phase; that of one which vanished before it was over is lost, but a stream ends by being removed; with an error, when that was its last word."""
         told = standing({"metadata": {"name": self.fact.name}, "status": {"applicationState": {"state": self.fact.state}}}).phase
-        return told if self.present or told in (Phase.DONE, Phase.FAILED) else Phase.LOST
+        if self.present or told in (Phase.DONE, Phase.FAILED):
+            return told
+        if self.fact.stream:
+            return Phase.FAILED if self.fact.error else Phase.DONE
+        return Phase.LOST
 
     @property
     def over(self) -> bool:
         """Whether nothing more will happen."""
         return not self.present or self.phase in (Phase.DONE, Phase.FAILED)
+
+    def vanish(self, at: float) -> None:
+        """The API server has it no more, nor its pods, since this moment or a little before."""
+        if self._gone is None:
+            self._gone, self.now = at, None
+            self.see((), at)
 
     def driver(self) -> PodTrack | None:
         """Its newest driver."""
@@ -59,6 +63,8 @@ class ApplicationTrack:
     def see(self, pods: Iterable[PodFact], at: float) -> None:
         """Its pods, as the API server has them now."""
         told = {p.uid: p for p in pods}
+        if self.present:
+            self._gone = None
         for uid, fact in told.items():
             if uid in self.pods:
                 self.pods[uid].fact, self.pods[uid].gone = fact, None
@@ -93,15 +99,16 @@ class ApplicationTrack:
             if not pod.oom and out_of_memory(pod.fact):
                 pod.oom = True
                 self._meter.killed_at(pod.fact.role, pod.fact.memory_limit)
-                self._churn.out_of_memory += 1
+                latest = max(self._churn.out_of_memory_at or 0, at if pod.ended is None else pod.ended)
+                self._churn = replace(self._churn, out_of_memory=self._churn.out_of_memory + 1, out_of_memory_at=latest)
             if pod.fact.role != "executor":
                 continue
             if not pod.ran and pod.fact.started is not None:
                 pod.ran = True
-                self._churn.started += 1
+                self._churn = replace(self._churn, started=self._churn.started + 1)
             if not pod.settled and (lost := pod.lost(at, over)) is not None:
                 pod.settled = True
-                self._churn.lost += lost
+                self._churn = replace(self._churn, lost=self._churn.lost + lost)
 
     def _end(self, at: float, driver: PodTrack | None) -> float | None:
         """When it ended: with its driver, or when the operator says so, whichever was first."""
@@ -166,7 +173,7 @@ class ApplicationTrack:
             state=f.state,
             error=short_error(f.error) if f.error else "",
             started=f.started,
-            ended=f.ended,
+            ended=self._gone if f.ended is None else f.ended,
             stream=f.stream,
             main=f.main,
             origin=origin(f.annotations),
@@ -174,7 +181,7 @@ class ApplicationTrack:
             bounds=self._bounds,
             now=self.now,
             totals=self._progress.totals(over=over),
-            churn=Churn(self._churn.started, self._churn.lost, self._churn.out_of_memory),
+            churn=self._churn,
             waste=self._meter.waste(),
             pods=tuple(p.view() for p in pods),
             stages=self._progress.stages(over=over),

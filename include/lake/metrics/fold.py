@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from include.lake.metrics.applications import ApplicationTrack
 from include.lake.metrics.samples import ApplicationFact, DriverFacts, EventFact, PodFact, PodUse
 from include.lake.metrics.series import Series
-from include.lake.metrics.view import Snapshot
+from include.lake.metrics.view import ApplicationView, Snapshot
 
 ENDED_KEPT = 50  # ended applications whose series are kept
 
@@ -27,6 +28,13 @@ class Sweep:
     problems: tuple[str, ...] = ()
 
 
+class Ended(NamedTuple):
+    """An application that is over, with its course, as `total`, and its pods' by their names."""
+
+    application: ApplicationView
+    series: dict[str, Series]
+
+
 class Fold:
     """The memory from sweep to sweep. The same sweeps always make the same snapshots."""
 
@@ -35,6 +43,7 @@ class Fold:
         self._tracks: dict[str, ApplicationTrack] = {}  # by the application's uid
         self._by_name: dict[tuple[str, str], ApplicationTrack] = {}  # the newest of each name
         self._ended: dict[str, float] = {}  # uid and when: those whose series are kept
+        self._over: list[ApplicationTrack] = []  # those that the latest sweep was the first to see over
 
     def fold(self, sweep: Sweep, *, interval: float) -> Snapshot:
         """Take in a sweep, and make the snapshot; the next sweep is to come after `interval` seconds."""
@@ -48,9 +57,15 @@ class Fold:
             if track.present:
                 f = track.fact
                 track.update(uses, sweep.drivers.get((f.namespace, f.driver)), events.get(f.uid, ()), sweep.at)
+            else:
+                track.vanish(sweep.at)
         self._bury(sweep.at)
         shown = sorted((t for t in self._tracks.values() if t.present), key=lambda t: (-(t.fact.created or 0), t.fact.namespace, t.fact.name))
         return Snapshot(sweep.at, interval, sweep.took, sweep.calls, tuple(t.view() for t in shown), sweep.problems)
+
+    def ended(self) -> tuple[Ended, ...]:
+        """Those that the latest sweep was the first to see over, or gone, and of which there is a course."""
+        return tuple(Ended(t.view(), {pod: s.copy() for pod, s in t.series().items()}) for t in self._over if len(t.total))
 
     def series(self, namespace: str, name: str) -> Mapping[str, Series]:
         """The series of the newest application of this name, `total` and by pod; empty when there is none. They go on growing."""
@@ -95,11 +110,13 @@ class Fold:
 
     def _bury(self, at: float) -> None:
         """Of the ended, the latest keep their series; the others lose them, and are forgotten when the API server has done so too."""
+        self._over = []
         for uid, track in self._tracks.items():
             if not track.over:  # the operator may try again
                 self._ended.pop(uid, None)
             elif uid not in self._ended:
                 self._ended[uid] = track.fact.ended or at
+                self._over.append(track)
         for uid in sorted(self._ended, key=lambda u: (self._ended[u], u))[: max(len(self._ended) - self._kept, 0)]:
             track = self._tracks[uid]
             if track.present:

@@ -31,6 +31,9 @@ def _executor(e: Document) -> ExecutorFact:
         cores=int(e.get("totalCores") or 0),
         heap=_bytes(peaks.get("JVMHeapMemory")),
         off_heap=_bytes(peaks.get("JVMOffHeapMemory")),
+        spark_off_heap=_beside(peaks, "OffHeapUnifiedMemory"),
+        direct=_beside(peaks, "DirectPoolMemory"),
+        mapped=_beside(peaks, "MappedPoolMemory"),
         gc_seconds=float(collected) / 1000,
         running=int(e.get("activeTasks") or 0),
         done=int(e.get("completedTasks") or 0),
@@ -44,6 +47,11 @@ def _executor(e: Document) -> ExecutorFact:
 
 def _bytes(value: float | None) -> float | None:
     return float(value) if value else None  # a JVM without heap has told nothing yet
+
+
+def _beside(peaks: Document, name: str) -> float | None:
+    """A peak that may well be zero: it is one once the JVM has told of its heap."""
+    return float(peaks.get(name) or 0) if peaks.get("JVMHeapMemory") else None
 
 
 def stages(document: Iterable[Document]) -> tuple[StageFact, ...]:

@@ -1,12 +1,13 @@
 """One pod over the sweeps: its newest figures, its series, its end."""
 
 from dataclasses import replace
+from typing import Any
 
 from include.lake.metrics.samples import ExecutorFact, PodFact, PodUse
 from include.lake.metrics.series import Series
 from include.lake.metrics.view import Bounds, Figures, PodView
 
-SILENT = 30.0  # seconds without the kubelet's word, after which a pod's points are made of Spark's alone
+SILENT = 30.0  # seconds without a new sample of the kubelet, after which a pod's points are made of Spark's alone
 SPARK_SECONDS = 10.0  # from one such point to the next: Spark's executors tell their driver every 10 s
 GRACE = 10.0  # seconds for the driver to say that it ended an executor itself, and for the application to end
 BY_THE_DRIVER = "killed by driver"  # in Spark's words of why it took an executor out
@@ -26,10 +27,18 @@ def out_of_memory(pod: PodFact) -> bool:
     return pod.reason == "OOMKilled" or killed or (pod.phase == "Failed" and pod.exit_code == JVM_OUT_OF_MEMORY)
 
 
-class PodTrack:
-    """What is remembered of one pod. `gone` is the moment of the first sweep in which the API server had it no more."""
+def _told(e: ExecutorFact) -> dict[str, Any]:
+    """What Spark tells of a JVM as it is: of rates it has only counters."""
+    return {"heap": e.heap, "off_heap": e.off_heap, "spark_off_heap": e.spark_off_heap, "direct": e.direct, "mapped": e.mapped, "tasks": e.running}
 
-    __slots__ = ("_basis", "_use", "executor", "fact", "gone", "now", "oom", "ran", "series", "settled")
+
+class PodTrack:
+    """What is remembered of one pod. `gone` is the moment of the first sweep in which the API server had it no more.
+
+    The kubelet stamps its samples by its node's clock, sweeps are by the collector's: the two are never compared, as they may be apart.
+    """
+
+    __slots__ = ("_basis", "_heard", "_use", "executor", "fact", "gone", "now", "oom", "ran", "series", "settled")
 
     def __init__(self, fact: PodFact) -> None:
         self.fact, self.series = fact, Series()
@@ -38,6 +47,7 @@ class PodTrack:
         self.gone: float | None = None
         self.settled = self.oom = self.ran = False  # whether it was decided if it was lost; counted as out of memory; counted as started
         self._use: PodUse | None = None
+        self._heard: float | None = None  # when that came, by the collector's clock; before it, when Spark first told of the pod
         self._basis: tuple[float, ExecutorFact] | None = None  # moment and counters of Spark at the latest point
 
     @property
@@ -56,21 +66,27 @@ class PodTrack:
         fresh = use is not None and (self._use is None or use.at > self._use.at)
         if use is not None and fresh:
             self._point(self._from(use, executor, at), executor, at)
-            self._use = use
+            self._use, self._heard = use, at
         elif executor is not None and self.alive and self._mute(at):
-            self._point(self._with_spark(Figures(at), executor, at), executor, at)
+            self._point(self._with_spark(Figures(self._moment(at)), executor, at), executor, at)
         elif executor is not None and self.now is not None:  # Spark's figures may be newer than the kubelet's
-            self.now = replace(self.now, heap=executor.heap, off_heap=executor.off_heap, tasks=executor.running)
+            self.now = replace(self.now, **_told(executor))
         self.executor = told
         return fresh
 
     def _mute(self, at: float) -> bool:
-        silent = self._use is None or at - self._use.at > SILENT
-        return silent and (self.series.last is None or at - self.series.last >= SPARK_SECONDS)
+        if self._heard is None:  # a new pod's first sample comes after ten seconds or more
+            self._heard = at
+        silent = at - self._heard > SILENT
+        return silent and (self.series.last is None or self._moment(at) - self.series.last >= SPARK_SECONDS)
+
+    def _moment(self, at: float) -> float:
+        """A sweep's moment by the kubelet's clock, or a little before, so that its next sample is after it."""
+        return at if self._use is None or self._heard is None else self._use.at + at - self._heard
 
     def _point(self, figures: Figures, executor: ExecutorFact | None, at: float) -> None:
-        if self.series.append(figures) or self.now is None:
-            self.now = figures
+        self.series.append(figures)
+        self.now = figures
         if executor is not None:
             self._basis = (at, executor)
 
@@ -90,13 +106,13 @@ class PodTrack:
     def _with_spark(self, figures: Figures, executor: ExecutorFact | None, at: float) -> Figures:
         if executor is None:
             return figures
-        gc = shuffle = None
+        gc = read = written = None
         if self._basis is not None:
             seconds, old = at - self._basis[0], self._basis[1]
             collected = rate(old.gc_seconds, executor.gc_seconds, seconds)
             gc = None if collected is None else min(collected, 1.0)
-            shuffle = rate(old.shuffle_read + old.shuffle_written, executor.shuffle_read + executor.shuffle_written, seconds)
-        return replace(figures, heap=executor.heap, off_heap=executor.off_heap, gc=gc, shuffle=shuffle, tasks=executor.running)
+            read, written = rate(old.shuffle_read, executor.shuffle_read, seconds), rate(old.shuffle_written, executor.shuffle_written, seconds)
+        return replace(figures, gc=gc, shuffle_read=read, shuffle_written=written, **_told(executor))
 
     def lost(self, at: float, over: float | None) -> bool | None:
         """Whether an executor ended before its application did (`over`; None: it runs on), and not by its own or its driver's wish. None: too early to say."""

@@ -73,8 +73,11 @@ class ExecutorFact:
     id: str
     active: bool
     cores: int
-    heap: float | None  # the peak that Spark saw, bytes
-    off_heap: float | None
+    heap: float | None  # the peak that Spark saw, bytes; so are the next four
+    off_heap: float | None  # the JVM's own, beside its heap: classes, compiled code
+    spark_off_heap: float | None  # of Spark's memory manager, execution and storage; 0 unless spark.memory.offHeap.enabled
+    direct: float | None  # buffers outside of the heap, as the network's
+    mapped: float | None  # files mapped into memory
     gc_seconds: float
     running: int
     done: int

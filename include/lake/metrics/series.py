@@ -8,7 +8,7 @@ from typing import Self
 from include.lake.metrics.view import Figures
 
 COLUMNS = tuple(f.name for f in fields(Figures))
-CAPACITY = 512  # of a pod: 88 bytes a point, so 45 KB; at the kubelet's 10 s its first thinning is after 85 minutes
+CAPACITY = 512  # of a pod: 120 bytes a point, so 61 KB; at the kubelet's 10 s its first thinning is after 85 minutes
 LEAST = 8  # fewer cannot be thinned
 
 

@@ -14,13 +14,17 @@ class Figures:
     at: float  # the kubelet's own moment
     cpu: float | None = None
     memory: float | None = None
-    heap: float | None = None
+    heap: float | None = None  # a peak, as the next four: ExecutorFact says of what
     off_heap: float | None = None
+    spark_off_heap: float | None = None
+    direct: float | None = None
+    mapped: float | None = None
     gc: float | None = None  # the share of time spent in garbage collection since the sample before, 0 to 1
     received: float | None = None  # bytes a second
     sent: float | None = None
-    disk: float | None = None
-    shuffle: float | None = None  # bytes a second, read and written
+    disk: float | None = None  # bytes of ephemeral storage in use: the kubelet tells neither what is read of a disk nor what is written
+    shuffle_read: float | None = None  # bytes a second
+    shuffle_written: float | None = None
     tasks: int | None = None  # running
 
 
@@ -89,6 +93,7 @@ class Churn:
     started: int = 0
     lost: int = 0  # those that ended before the application did, and not by its own wish
     out_of_memory: int = 0
+    out_of_memory_at: float | None = None  # the latest one's end
 
 
 @dataclass(frozen=True)

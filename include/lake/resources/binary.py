@@ -35,6 +35,9 @@ class BinaryClient(Protocol):
     def digest(self, source: Source, machine: str) -> str | None:
         """The SHA-256 of the program a source gives for a machine; None when it must be built or fetched first."""
 
+    def ready(self, source: Source) -> str:
+        """With what a source's program is built or fetched. Raises LakeError when that is not on the bastion."""
+
     def fetch(self, source: Source, machine: str) -> tuple[str, bytes]:
         """Build or fetch it. Returns its SHA-256 and its first 64 bytes."""
 
@@ -44,8 +47,11 @@ class BinaryClient(Protocol):
     def installed(self, name: str) -> str | None:
         """The SHA-256 of the program in place; None when there is none."""
 
+    def made_from(self, name: str, source: Source) -> str | None:
+        """The SHA-256 of the program in place, when it is noted there that it was made from that very source; None when that is not known."""
+
     def stage(self, name: str, source: Source, sha256: str) -> None:
-        """Bring it to the guest, beside the one in place, and check its SHA-256 there."""
+        """Bring it to the guest, beside the one in place, check its SHA-256 there, and note its source with it."""
 
     def try_out(self, name: str, sha256: str) -> str:
         """What the staged program says of its version and licence."""
@@ -79,12 +85,24 @@ class Binary(Resource[BinaryState, BinaryClient]):
 
     def want(self, client: BinaryClient) -> BinaryState | None:
         """The SHA-256 the source gives."""
-        return self.desired and BinaryState(client.digest(self.source, client.machine()) or LATER)
+        return self.desired and BinaryState(self.known(client) or LATER)
 
     def observe(self, client: BinaryClient) -> BinaryState | None:
         """The program in place."""
         sha256 = client.installed(self.name)
         return BinaryState(sha256) if sha256 else None
+
+    def known(self, client: BinaryClient) -> str | None:
+        """The SHA-256 the source gives, None when that shows only once it is built or fetched.
+
+        Where its build is not kept, as on another machine, the program in place tells whether it was made from it.
+        """
+        return client.digest(self.source, client.machine()) or client.made_from(self.name, self.source)
+
+    def makeable(self, todo: Plan, client: BinaryClient) -> None:
+        """Raise LakeError when a plan has to build or fetch the program, and what that takes is not on the bastion. Nothing is built or fetched."""
+        if any(c.after is LATER for c in todo.changes):
+            client.ready(self.source)
 
     def foreign(self, observed: BinaryState, client: BinaryClient) -> str | None:
         """A program put there by hand."""

@@ -129,7 +129,7 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
         pair = pair_in(values, self.keys)
         if self.desired is None:
             return KeyPairState(pair)
-        accepted = pair is not None and self._owner(client, pair) == self.user and client.accepts(pair)
+        accepted = pair is not None and self.owner_of(client, pair.access_key) == self.user and client.accepts(pair)
         return KeyPairState(pair, pair is not None, accepted)
 
     def pair(self, client: KeyPairClient) -> Pair:
@@ -165,9 +165,9 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
                 client.remove_access_key(key)
         client.remove_secret(self.namespace, self.name)
 
-    def _owner(self, client: KeyPairClient, pair: Pair) -> str | None:
+    def owner_of(self, client: KeyPairClient, access_key: str) -> str | None:
         """Whose the access key is. The user's own name is one too, with its password: so secrets are often made by hand."""
-        return self.user if pair.access_key == self.user else client.owner(pair.access_key)
+        return self.user if access_key == self.user else client.owner(access_key)
 
     def check(self, client: KeyPairClient, pair: Pair) -> None:
         """Refuse a pair that MinIO would not take, or that is somebody else's."""
@@ -176,14 +176,14 @@ class KeyPair(Resource[KeyPairState, KeyPairClient]):
                           f"Change the connection {self.connection}")  # fmt: skip
         if pair.access_key == self.user and not client.accepts(pair):
             raise Refused("use", self.id, f"the password given for {self.user} is not the one that MinIO has", f"Change the connection {self.connection}")
-        owner = self._owner(client, pair)
+        owner = self.owner_of(client, pair.access_key)
         if owner not in (None, self.user):
             raise Refused("use", self.id, f"the access key {half(pair.access_key)} belongs to {owner}",
                           f"Remove it from the secret {self.namespace}/{self.name}; the next run makes a new one")  # fmt: skip
 
     def make_accepted(self, client: KeyPairClient, pair: Pair) -> None:
         """Make MinIO accept a pair that it knows as the user's or not at all."""
-        if self._owner(client, pair) is None:
+        if self.owner_of(client, pair.access_key) is None:
             client.put_access_key(self.user, pair, new=True)
         elif not client.accepts(pair):
             client.put_access_key(self.user, pair, new=False)

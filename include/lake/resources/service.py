@@ -1,13 +1,18 @@
 """MinIO as a systemd service (requirements B3, B4, A4)."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
+from include.lake.errors import Refused
 from include.lake.resource import Change, Plan, Resource
+from include.lake.root_credentials import WANTED, fit
 from include.lake.secret import Secret, SecretRef
 from include.lake.units import Seconds
 
 HEADER = "# Written by Homelake; changes are undone at the next run."
+REMOVING = "remove"  # the note in the VM of a removal that has begun to take it away, and whether it had looked for locked objects
+PATH_FLAGS = ("--certs-dir", "-S", "--config-dir", "-C")  # of MinIO: the path after one is no data directory
 DRAIN = 3  # seconds that requests under way have before MinIO is told to end
 
 
@@ -15,7 +20,8 @@ DRAIN = 3  # seconds that requests under way have before MinIO is told to end
 class ServiceState:
     """A service: its unit's text, its environment (without secrets), root's credentials, and how it runs.
 
-    `current`: what runs is newer than its program and its settings. `serving`: S3 itself answers.
+    `current`: what runs was started with its program, its settings and its unit as they are now. `serving`: S3 itself answers.
+    `closed`: none but root and its group may read its settings.
     """
 
     unit: str | None = field(repr=False)
@@ -24,6 +30,7 @@ class ServiceState:
     enabled: bool = True
     current: bool = True
     serving: bool = True
+    closed: bool = True
 
 
 class ServiceClient(Protocol):
@@ -46,6 +53,9 @@ class ServiceClient(Protocol):
 
     def restart(self, name: str) -> None:
         """Start it, or start it anew."""
+
+    def remove_note(self, name: str) -> None:
+        """Remove a note of what is under way; none is no error."""
 
     def remove_service(self, name: str) -> None:
         """Stop it, and remove its settings and its unit."""
@@ -77,11 +87,13 @@ class Service(Resource[ServiceState, ServiceClient]):
         return self.unit_needs
 
     def want(self, client: ServiceClient) -> ServiceState | None:
-        """What is declared, with the credentials of the connection."""
+        """What is declared, with the credentials of the connection. Raises Refused when MinIO could not run with them as they are."""
         if self.desired is None:
             return None
-        d = self.desired
-        return ServiceState(d.unit, d.environment, client.secret(self.credentials), d.enabled, d.current, d.serving)
+        if not fit(credentials := client.secret(self.credentials)):
+            raise Refused("use", f"the login and password of the connection {self.credentials.connection!r}", WANTED,
+                          "Set such a pair (S3_ROOT_USER and S3_ROOT_PASSWORD in site.env); letters and digits are best")  # fmt: skip
+        return replace(self.desired, credentials=credentials)
 
     def observe(self, client: ServiceClient) -> ServiceState | None:
         """The service there."""
@@ -93,8 +105,10 @@ class Service(Resource[ServiceState, ServiceClient]):
 
     def danger(self, change: Change) -> str | None:
         """Another data directory: what is stored in the one before would not be seen any more."""
-        before, after = _volumes(change.before), _volumes(change.after)
-        return f"leaves what is stored in {before} (it would serve {after})" if change.field == "environment" and before and after and before != after else None
+        after = _volumes(self.desired.environment) if self.desired else ""
+        look = {"environment": _volumes, "unit": _unit_volumes}.get(change.field)
+        before = look(change.before) if look else ""
+        return f"leaves what is stored in {before} (it would serve {after})" if before and after and before != after else None
 
     def foreign(self, observed: ServiceState, client: ServiceClient) -> str | None:
         """A unit without Homelake's first line."""
@@ -108,9 +122,10 @@ class Service(Resource[ServiceState, ServiceClient]):
         fields = todo.fields()
         wanted = self.want(client)
         assert wanted is not None
+        client.remove_note(REMOVING)  # what is stored changes again from now on
         if "unit" in fields:
             client.write_unit(self.name, wanted.unit or "")
-        if fields & {"environment", "credentials"}:
+        if fields & {"environment", "credentials", "closed"}:
             client.write_environment(self.name, self.account, wanted.environment or (), wanted.credentials)
         if "enabled" in fields:
             client.enable(self.name)
@@ -122,7 +137,25 @@ class Service(Resource[ServiceState, ServiceClient]):
 def _volumes(environment: object) -> str:
     """The data directory that a service's settings name."""
     lines = environment if isinstance(environment, tuple) else ()
-    return next((line.partition("=")[2].strip('"').rstrip("/") for line in lines if line.startswith("MINIO_VOLUMES=")), "")
+    return _path(next((line.partition("=")[2] for line in reversed(lines) if line.startswith("MINIO_VOLUMES=")), ""))
+
+
+def _unit_volumes(unit: object) -> str:
+    """The data directory that a unit names itself: MinIO takes it before what the settings name.
+
+    >>> _unit_volumes("[Service]\\nExecStart=/usr/local/bin/minio server --certs-dir /etc/certs /data/ --address :9000\\n")
+    '/data'
+    >>> _unit_volumes('[Service]\\nEnvironment="MINIO_VOLUMES=/data"\\nExecStart=/usr/local/bin/minio server $MINIO_VOLUMES\\n')
+    '/data'
+    """
+    text = re.sub(r"\\\n", " ", unit if isinstance(unit, str) else "")
+    words = [w for line in re.findall(r"^ExecStart=.*?\sserver\s(.*)", text, re.MULTILINE) for w in line.split()]
+    named = [w for flag, w in zip(["", *words], words, strict=False) if _path(w).startswith("/") and flag not in PATH_FLAGS]
+    return _path(" ".join(named) or " ".join(re.findall(r"^Environment=.*MINIO_VOLUMES=([^\s\"']+)", text, re.MULTILINE)[-1:]))
+
+
+def _path(word: str) -> str:
+    return word.strip("\"' ").rstrip("/")
 
 
 def minio_unit(account: str, data_dir: str, program: str, environment_file: str, port: int) -> str:

@@ -71,8 +71,9 @@ class Topic(Resource[TopicState, TopicClient]):
         if change.field == WHOLE:
             return "deletes the topic with every record in it"
         if change.field == "partitions" and isinstance(change.before, int) and isinstance(change.after, int) and change.after > change.before:
-            return (f"adds partitions ({change.before} → {change.after}), which moves keys to other partitions: the records of a key are not in one order "
-                    "any more, and a duplicate that lands elsewhere is not recognised as one")  # fmt: skip
+            return (
+                f"adds partitions ({change.before} → {change.after}), which moves keys to other partitions: the records of a key are not in one order any more"
+            )
         if change.field == "config" and isinstance(change.before, frozenset) and isinstance(change.after, frozenset):
             return " and ".join(_forgets(_values(change.before), _values(change.after))) or None
         return None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from include.lake.spec.types import Model, Name, Slot, Storage, Uuid, absolute
+from include.lake.spec.types import Model, NodeName, Slot, Storage, Uuid, absolute
 from include.lake.units import Size
 
 
@@ -29,7 +29,7 @@ class Disk(Model):
 class Vm(Model):
     """The virtual machine that carries the lake. It exists already; Homelake adds the data disk to it."""
 
-    node: Name = "pve"
+    node: NodeName = "pve"
     vmid: Annotated[int, Field(ge=100, le=999_999_999)]
     disk: Disk = Disk()
 

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from include.lake.spec.types import BucketName, Digest, GoModule, Model, Name, Port, Region, Scope, Text, Url
 from include.lake.units import Days, Seconds, Size
+
+BUILT_IN = {"diagnostics", "readonly", "readwrite", "writeonly"}  # MinIO's own policies (consoleAdmin is no name): a user's has the user's name
 
 
 class Scanner(Model):
@@ -13,6 +15,11 @@ class Scanner(Model):
 
     speed: Literal["slowest", "slow", "default", "fast", "fastest"] = "default"
     cycle: Seconds = Seconds.parse("1 m")
+
+    @property
+    def round(self) -> Seconds:
+        """From one round to the next: MinIO goes by the speed, whatever the cycle (its internal/config/scanner; see ADR 0017)."""
+        return Seconds.parse({"fastest": "1 s", "slowest": "30 m"}.get(self.speed, "1 m"))
 
 
 class BinarySource(Model):
@@ -117,6 +124,13 @@ class User(Model):
     role: Literal["read-write", "read-only", "append-only"] = "read-write"
     buckets: Annotated[tuple[Scope, ...], Field(min_length=1, strict=False)]
     secret: Name | None = None  # the Kubernetes secret that gets its key pair
+
+    @field_validator("name")
+    @classmethod
+    def _no_policy_of_minios(cls, name: str) -> str:
+        if name in BUILT_IN:
+            raise ValueError(f"{name!r} is the name of a policy that MinIO comes with, and the user's own would replace it; give the user another name")
+        return name
 
     def scopes(self, bucket: str) -> tuple[str, ...]:
         """The prefixes of a bucket it is limited to: `""` is the whole bucket, none means not at all."""

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from include.lake.spec.types import Cron, Model, S3aPath, Text, TopicName
 from include.lake.units import Seconds
+
+DUPLICATES_WITHIN = 60  # seconds, at least: a record that is so far behind others of Kafka's time cannot be compared any more
 
 
 class Topic(Model):
@@ -46,3 +48,10 @@ class Payments(Model):
     micro_batch: Cron | None = None  # in place of the stream that goes on
     compact: Cron | None = "15 * * * *"
     audit: Cron | None = "45 * * * *"
+
+    @field_validator("duplicates_within")
+    @classmethod
+    def _whole(cls, within: Seconds) -> Seconds:
+        if within < DUPLICATES_WITHIN or within % 1:
+            raise ValueError(f"{within} is not a whole number of seconds from {DUPLICATES_WITHIN} on; write it as '15 m'")
+        return within

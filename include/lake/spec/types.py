@@ -2,9 +2,11 @@
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from include.lake.spec.cron import cron
 
 
 def absolute(path: str) -> str:
@@ -26,6 +28,7 @@ def _named(pattern: str, form: str) -> AfterValidator:
 
 
 Name = Annotated[str, _named(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "a name of lower-case letters, digits and dashes, at most 63")]
+NodeName = Annotated[str, _named(r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?", "the name of a Proxmox VE node: letters, digits and dashes, as a host name")]
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _BUCKET = rf"(?=.{{3,63}}$)(?!\d+(\.\d+){{3}}$){_LABEL}(\.{_LABEL})*"
 BucketName = Annotated[str, _named(_BUCKET, "a bucket name of 3 to 63 lower-case letters, digits, dashes and single dots, and no IP address")]
@@ -40,7 +43,7 @@ GoModule = Annotated[str, _named(r"[\w./-]+@v[\w.+-]+", "a Go module with its ve
 Url = Annotated[str, _named(r"https?://\S+", "an http or https URL")]
 S3aPath = Annotated[str, _named(r"s3a://[a-z0-9.-]+/.+", "a path in a bucket, as s3a://datalake/test-output/")]
 TopicName = Annotated[str, _named(r"(?!\.{1,2}$)[-._a-zA-Z0-9]{1,249}", "a topic's name of at most 249 letters, digits, dots, dashes and underscores")]
-Cron = Annotated[str, _named(r"@(hourly|daily|weekly|monthly|quarterly|yearly)|[\w*/,?#-]+( [\w*/,?#-]+){4}", "a cron expression of five fields, as 0 6 * * *")]
+Cron = Annotated[str, AfterValidator(cron)]
 Text = Annotated[str, _named(r"\S.*", "text that says something")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -52,3 +55,11 @@ class Model(BaseModel):
     """Strict base: unknown keys are errors, values do not change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML's own word is `null`: `none` would be the name of something, as of a secret."""
+        if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(cls.model_fields[info.field_name or ""].annotation):
+            raise ValueError(f"{value!r} is text; write null, or leave it out")
+        return value

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from include.lake.document import read_document, several
+from include.lake.document import check_document, read_document, several
 from include.lake.spec.jobs import Kubernetes, Spark
 from include.lake.spec.machine import Filesystem, Vm
 from include.lake.spec.store import Bucket, Minio, User
@@ -59,7 +61,7 @@ class LakeSpec(Model):
             wrong.append(f"users: the secret {', '.join(sorted(twice))} would hold the key pairs of several; give each a secret of its own")
         if job and job.secret not in (None, self.kubernetes.secret.name):
             wrong.append(f"users: the key pair of {job.name} is in kubernetes.secret ({self.kubernetes.secret.name}); remove its secret {job.secret}")
-        wrong += self._places(job)
+        wrong += [*self._places(job), *self._apart()]
         if wrong:
             raise several(wrong)
         return self
@@ -87,6 +89,17 @@ class LakeSpec(Model):
         elif job and not job.rewrites(bucket, prefix):
             yield f"{name}: {job.name} may not write to {place}, and {who} writes as that user; give it the bucket and the role read-write"
 
+    def _apart(self) -> Iterator[str]:
+        """Each of these is written by a program of its own that takes the folder for its own: a job that overwrites its output removes all below it."""
+        places = {"spark.output": self.spark.output, "spark.event_logs": self.spark.event_logs}
+        if self.payments:
+            places |= {"payments.path": self.payments.path, "payments.checkpoint": self.payments.checkpoint}
+        folders = {name: posixpath.normpath(place.removeprefix("s3a:/")) + "/" for name, place in places.items() if place}
+        for one, other in combinations(folders, 2):
+            inner, outer = (one, other) if len(folders[one]) > len(folders[other]) else (other, one)
+            if folders[inner].startswith(folders[outer]):
+                yield f"{inner}: {places[inner]} lies in {outer} ({places[outer]}), and what writes to the one would destroy the other; give each a folder of its own"
+
     def digest(self) -> str:
         """A short name of this very declaration: a run that started with one refuses to go on with another."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
@@ -95,3 +108,8 @@ class LakeSpec(Model):
 def read_spec(path: Path = LAKE_FILE) -> LakeSpec:
     """Read and check a declaration. Raises SpecError with every problem in it, and nothing else."""
     return read_document(path, LakeSpec)
+
+
+def check_spec(text: str, path: Path) -> LakeSpec:
+    """Check a declaration that is not in its file yet; problems are told as that file's. Raises SpecError."""
+    return check_document(text, path, LakeSpec)

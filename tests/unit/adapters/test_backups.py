@@ -86,6 +86,46 @@ def test_a_task_that_says_nothing_yet_is_no_line() -> None:
     assert said == []
 
 
+AWAY = Unreachable("the Proxmox VE node", "Connection refused", "Check that the node runs")
+
+
+def test_a_node_that_does_not_answer_for_a_while_ends_no_watch() -> None:
+    api, said = Api(), list[str]()
+    states = iter([{"status": "running"}, AWAY, AWAY, {"status": "stopped", "exitstatus": "OK"}, {"status": "stopped", "exitstatus": "OK"}])
+    api["/status"] = lambda **_: next(states)
+    answers = iter([[{"t": "INFO: one"}], [], [{"t": "INFO: two"}], AWAY, [{"t": "INFO: two"}], []])
+    api["/log"] = lambda **_: next(answers)
+    client(api).follow("pve", UPID, said.append)
+    assert [said[0], said[2]] == ["INFO: one", "INFO: two"]
+    assert said[1:2] == ["Proxmox VE does not answer (Connection refused). The task goes on; it is asked for again for 300 s"]
+    assert len(said) == 3, "each told once"
+
+
+def test_a_node_that_stays_away_is_told_and_that_its_task_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.adapters.backups.PATIENCE", 0.05)
+    api = Api()
+    api["/status"] = AWAY
+    with pytest.raises(
+        Unreachable, match=r"the Proxmox task vzdump: Connection refused, for 0\.05 s\. It may still be at work; run again, which follows it: UPID:"
+    ):
+        client(api).follow("pve", UPID, [].append)
+
+
+def test_a_failed_task_whose_log_cannot_be_read_again_is_told_by_its_end() -> None:
+    api = Api()
+    api["/status"] = {"status": "stopped", "exitstatus": "job errors"}
+    api["/log"] = lambda start, limit: [] if limit > 1 else AWAY
+    with pytest.raises(LakeError, match="Unable to run the Proxmox task vzdump: job errors"):
+        client(api).follow("pve", UPID, [].append)
+
+
+def test_a_vm_on_another_node_is_no_backup_and_told() -> None:
+    api = Api()
+    api["/vzdump"] = "OK"  # as Proxmox VE answers when none of the VMs is on that node
+    with pytest.raises(LakeError, match=r"Unable to back up VM 100: it is not on the node pve\. Set vm\.node in lake\.yaml"):
+        client(api).start_backup("pve", 100, "local", "snapshot", "notes")
+
+
 def test_backups_of_others_and_without_notes_are_read_as_well() -> None:
     api = Api()
     api["/content"] = [{"volid": "pbs:backup/vm/100/2026-01-01T00:00:00Z", "vmid": 100, "ctime": 7, "size": 5, "notes": "x\n", "protected": 1},
@@ -153,7 +193,8 @@ def test_a_command_in_a_guest() -> None:
 
 def test_an_agent_that_comes_up_and_one_that_is_not_there() -> None:
     api = Api()
-    api["agent/ping"] = (LakeError("use", "Proxmox VE", "QEMU guest agent is not running"), {"result": {}})
+    api["agent/ping"] = (LakeError("use", "Proxmox VE", "QEMU guest agent is not running"),
+                         LakeError("use", "Proxmox VE", "VM 110 qmp command 'guest-ping' failed - got timeout"), {"result": {}})  # fmt: skip
     client(api).wait_agent("pve", 110)
     api["agent/ping"] = LakeError("use", "Proxmox VE", "No QEMU guest agent configured")
     with pytest.raises(LakeError, match="No QEMU guest agent configured"):
@@ -183,3 +224,36 @@ def test_the_lakes_own_addresses_and_the_restored_store() -> None:
     assert backups.own_addresses() == {"127.0.0.1", "127.0.0.2"}
     assert backups.store().endpoint == "127.0.0.2:9000"
     assert backups.store("127.0.0.3").endpoint == "127.0.0.3:9000"
+
+
+class Copy:
+    """A MinIO that lets root in with the password of the time of its backup."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def lets_in(self) -> bool:
+        return (self.connection.login, self.connection.password.reveal()) == ("root", "before")
+
+
+@pytest.mark.parametrize("text", ["MINIO_ROOT_USER=root\nMINIO_ROOT_PASSWORD=before\n", "# by hand\nMINIO_ROOT_USER='root'\nMINIO_ROOT_PASSWORD=\"before\"\n"])
+def test_a_copy_from_before_a_change_of_roots_password_is_asked_with_its_own(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("include.adapters.backups.VersionStore", Copy)
+    api = Api()
+    api["cluster/resources"], api["agent/file-read"] = [{"vmid": 110, "node": "b", "type": "qemu"}], {"content": text}
+    copy = client(api).copy(110, "127.0.0.3")
+    assert copy.connection.host == "http://127.0.0.3:9000"  # type: ignore[attr-defined]
+    assert api.calls[-1] == ("get", "nodes/b/qemu/110/agent/file-read", {"file": "/etc/default/minio"})
+    assert client(api).serving(110, "127.0.0.3")
+
+
+@pytest.mark.parametrize("text", ["", "MINIO_ROOT_USER=root\nMINIO_ROOT_PASSWORD=another-password\n"])
+def test_a_copy_that_lets_root_in_with_nothing_known_is_told_and_no_password_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("include.adapters.backups.VersionStore", Copy)
+    api = Api()
+    api["cluster/resources"], api["agent/file-read"] = [{"vmid": 110, "node": "pve", "type": "qemu"}], {"content": text}
+    with pytest.raises(
+        LakeError, match=r"Unable to log in to the restored MinIO at 127\.0\.0\.3: it takes neither .* backup's time: .*console of VM 110"
+    ) as caught:
+        client(api).serving(110, "127.0.0.3")
+    assert "another-password" not in str(caught.value)

@@ -1,12 +1,16 @@
 """Where a program comes from: a file, a URL, an image; what is kept, and by what."""
 
+import builtins
+import errno
 import hashlib
 import http.server
+import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +129,73 @@ def test_a_url_without_anything_behind_it_may_be_tried_again(them: Binaries, ser
         them.fetch(Source(url=f"{url}/minio", sha256=SHA256), "x86_64")
 
 
+@pytest.mark.parametrize("left", [b"", b"\0" * 64, b"\xff" * 64, SHA256[:40].encode()], ids=["empty", "zeros", "noise", "half"])
+def test_a_note_that_a_full_disk_or_a_power_cut_left_counts_as_absent(them: Binaries, tmp_path: Path, left: bytes) -> None:
+    source = Source(image=f"oci-archive:{archive(tmp_path / 'image.tar')}")
+    path, _ = them.fetch(source, "x86_64")
+    (path.parent / "sha256").write_bytes(left)
+    assert them.digest(source, "x86_64") is None
+    path.write_bytes(b"")
+    assert them.fetch(source, "x86_64") == (path, SHA256)
+    assert path.read_bytes() == PROGRAM
+    path.unlink()
+    assert them.fetch(source, "x86_64")[0].read_bytes() == PROGRAM
+
+
+def test_a_disk_that_is_full_at_the_note_leaves_none(them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, real = Source(image=f"oci-archive:{archive(tmp_path / 'image.tar')}"), Path.write_text
+
+    def full(path: Path, text: str) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(LakeError, match=r"Unable to keep a program in .*: \[Errno 28\] No space left on device\. Name a folder"):
+        them.fetch(source, "x86_64")
+    monkeypatch.setattr(Path, "write_text", real)
+    assert them.fetch(source, "x86_64")[1] == SHA256
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """To this account a place and all below it are closed, as to any but root; the tests may run as root."""
+
+    def refusing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **options: Any) -> Any:
+            if isinstance(path, (str, Path)) and Path(path).is_relative_to(place):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, *args, **options)
+
+        return call
+
+    for where, name in ((builtins, "open"), (io, "open"), (os, "stat"), (os, "mkdir")):
+        monkeypatch.setattr(where, name, refusing(getattr(where, name)))
+
+
+@pytest.mark.parametrize("method", ["digest", "fetch"])
+def test_a_file_that_this_account_may_not_read_is_told(them: Binaries, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "minio"
+    file.write_bytes(PROGRAM)
+    said = rf"Unable to read the program {file}: Permission denied: {file}\. Let this account read it, or change minio\.binary\.file"
+    with monkeypatch.context() as patch:
+        closed(patch, tmp_path)
+        with pytest.raises(LakeError, match=said):
+            getattr(them, method)(Source(file=str(file)), "x86_64")
+    with pytest.raises(LakeError, match=r"Unable to read the program ~nosuch-account/minio: there is no such file on this machine\."):
+        getattr(them, method)(Source(file="~nosuch-account/minio"), "x86_64")
+
+
+def test_a_cache_that_this_account_may_not_use_is_told(them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(image=f"oci-archive:{archive(tmp_path / 'image.tar')}")
+    with monkeypatch.context() as patch:
+        closed(patch, tmp_path / "image.tar")
+        with pytest.raises(LakeError, match=r"Unable to read the image oci-archive:.*image\.tar: Permission denied: .*\. Let this account read it"):
+            them.digest(source, "x86_64")
+    closed(monkeypatch, tmp_path / "cache")
+    for call, verb in ((them.fetch, "keep a program in"), (them.digest, "read the programs kept in")):
+        with pytest.raises(LakeError, match=rf"Unable to {verb} {tmp_path}/cache: Permission denied: .*\. Name a folder of this account .* HOMELAKE_CACHE\."):
+            call(source, "x86_64")
+
+
 def archive(path: Path, program: bytes = PROGRAM) -> Path:
     a = Archive()
     return a.write(path, a.image("arm64", layer({"minio": b"arm"})), a.image("amd64", layer({"usr/bin/minio": program})))
@@ -180,6 +251,41 @@ def test_an_image_of_a_registry_is_fetched_for_the_vms_platform(them: Binaries, 
     tool(tmp_path / "bin", "skopeo", "echo 'time=... level=fatal msg=no such host' >&2; exit 1")
     with pytest.raises(Unreachable, match="no such host"):
         them.fetch(Source(image="registry.example/minio:2"), "x86_64")
+
+
+@pytest.mark.parametrize(("version", "toolchain", "good"), [
+    ("go1.26.8", "local", True), ("go1.24.0", "local", True), ("devel +abc", "local", True), ("go1.22.2", "auto", True), ("go1.22.2", "go1.22.2+auto", True),
+    ("go1.22.2", "local", False), ("go1.19.8", "", False), ("go1.19.8", "auto", False),
+])  # fmt: skip
+def test_a_go_that_is_too_old_and_fetches_no_newer_one_is_told(
+    them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, toolchain: str, good: bool
+) -> None:
+    tool(tmp_path / "bin", "go", f"[ \"$*\" = 'env GOVERSION GOTOOLCHAIN' ] && printf '%s\\n' '{version}' '{toolchain}'")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    source = Source(go="github.com/minio/minio@v0.0.0-x")
+    if good:
+        assert them.ready(source) == version
+        return
+    with pytest.raises(
+        LakeError, match=rf"Unable to build github.*: {version} on this machine is older than Go 1\.24, and fetches no newer one\. Install Go 1\.24"
+    ):
+        them.ready(source)
+
+
+def test_what_a_source_needs_is_looked_for_and_nothing_is_made(them: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    image = archive(tmp_path / "image.tar")
+    for source in (Source(file=str(image)), Source(image=f"oci-archive:{image}"), Source(url="http://127.0.0.1:1/minio", sha256=SHA256)):
+        assert them.ready(source)
+    for source, said in ((Source(file=f"{tmp_path}/none"), "no such file"), (Source(image=f"oci-archive:{tmp_path}/none"), "No such file"),
+                         (Source(image="quay.io/minio/minio:1"), "no skopeo"), (Source(go="github.com/minio/minio@v0.0.0-x"), "no go on this")):  # fmt: skip
+        with pytest.raises(LakeError, match=said):
+            them.ready(source)
+    assert not cache.exists()
+    tool(tmp_path / "bin", "go", "echo 'go: bad GOFLAGS' >&2; exit 2")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    with pytest.raises(LakeError, match=r"Unable to run .*/go: .*\. Try it yourself: go env\."):
+        them.ready(Source(go="github.com/minio/minio@v0.0.0-x"))
 
 
 GO = """

@@ -119,6 +119,14 @@ def test_a_kube_config_that_cannot_be_used_is_told(text: str) -> None:
     assert "the-kube-token" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"just text", b"- a\n- list\n", b"", b"users: [5]\ncontexts: 7\n", b"token: [the-kube-token"])
+def test_a_file_that_is_no_kube_config_is_told(content: bytes, tmp_path: Path) -> None:
+    (file := tmp_path / "config").write_bytes(content)
+    with pytest.raises(LakeError, match=r"^Unable to reach Kubernetes: its kube config cannot be used \([^\n]*\)\.") as caught:
+        Kubernetes(Connection("kubernetes_default", "kubernetes", extra={"kube_config_path": str(file)})).namespace("x")
+    assert "the-kube-token" not in str(caught.value)
+
+
 def test_a_kube_config_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="its kube config cannot be used"):
         Kubernetes(Connection("kubernetes_default", "kubernetes", extra={"kube_config_path": str(tmp_path / "none")})).namespace("x")

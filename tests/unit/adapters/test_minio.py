@@ -15,6 +15,7 @@ from minio.objectlockconfig import ObjectLockConfig
 
 from include.adapters.keypair import KeyPairs
 from include.adapters.minio import MinioServer, code_of, explained
+from include.adapters.minio.versions import VersionStore
 from include.connections import Connection, from_environment
 from include.lake.errors import LakeError, Unreachable
 from include.lake.resources.bucket import BucketState, Expiry, Retention
@@ -63,6 +64,16 @@ def test_a_recorded_answer_is_told_with_its_cause(name: str, text: str) -> None:
     error = explained("it", answer(name))
     assert str(error).startswith(text)
     assert error.retry is (name in ("s3 starting", "admin starting"))
+
+
+def test_a_store_says_whether_it_lets_in() -> None:
+    for said, let_in in (([], True), (answer("s3 wrong secret"), False), (answer("s3 unknown key"), False)):
+        store = VersionStore(Connection("minio_admin", "minio", "http://127.0.0.1:1", "root", Secret("root-password")))
+        store.__dict__["_s3"] = Mock(list_buckets=Mock(side_effect=[said]))
+        assert store.lets_in() is let_in
+    store.__dict__["_s3"] = Mock(list_buckets=Mock(side_effect=answer("s3 starting")))
+    with pytest.raises(Unreachable, match="it is still starting"):
+        store.lets_in()
 
 
 def test_an_answer_that_is_not_minios_is_still_told() -> None:
@@ -155,7 +166,7 @@ def test_a_policy_and_a_user_are_read_from_real_answers() -> None:
     ("host", "port", "endpoint", "secure"),
     [
         ("http://datalake:9000", None, "datalake:9000", False),
-        ("https://datalake.example.org", None, "datalake.example.org", True),
+        ("https://datalake.example.org", None, "datalake.example.org:443", True),
         ("datalake", 9000, "datalake:9000", False),
         ("http://10.0.0.1:9000/", 1234, "10.0.0.1:9000", False),
     ],
@@ -163,6 +174,19 @@ def test_a_policy_and_a_user_are_read_from_real_answers() -> None:
 def test_an_endpoint_is_read_from_its_connection(host: str, port: int | None, endpoint: str, secure: bool) -> None:
     server = MinioServer(Connection("minio_admin", "minio", host, port=port))
     assert (server.endpoint, server.secure) == (endpoint, secure)
+
+
+@pytest.mark.parametrize("host", ["http://x:80x", "http://a b:1", "http://", "", "http://[::1", "ftp://x", "http://a..b:1"])
+def test_a_host_that_is_no_address_is_told_of_its_connection(host: str) -> None:
+    with pytest.raises(LakeError, match=r"^Unable to read the connection 'minio_admin': .*\. Write it as http://HOST:PORT\.$"):
+        MinioServer(Connection("minio_admin", "minio", host))
+
+
+def test_what_minios_client_does_not_take_is_no_fault_of_the_declaration() -> None:
+    server = MinioServer(Connection("minio_admin", "minio", "http://127.0.0.1:1", "root", Secret("the-root-password"), extra={"region": "no region"}))
+    with pytest.raises(LakeError, match=r"^Unable to (use|reach) .*onnection 'minio_admin'") as caught:
+        server.bucket_names()
+    assert "lake.yaml" not in str(caught.value)
 
 
 def test_nobody_there_is_out_of_reach_at_once_and_names_the_connection() -> None:

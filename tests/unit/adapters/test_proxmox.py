@@ -132,7 +132,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 @pytest.fixture
 def node(server: Node) -> Node:
-    server.answers, server.asked = {}, []
+    server.answers, server.asked = {f"GET {PENDING}": (200, "OK", {"data": []})}, []
     return server
 
 
@@ -193,6 +193,45 @@ def test_a_connection_that_is_no_token_is_told(host: str, login: str) -> None:
         Proxmox(Connection("proxmox", "proxmox", host, login)).call("get", "version")
 
 
+@pytest.mark.parametrize(
+    "host", ["https://h:80x", "https://h:99999", "https://[::1", f"https://{'a' * 64}.example", "ftp://h", "https://a b:8006", "https://", "https://u:pw@h:x"]
+)
+def test_a_host_that_is_no_address_is_told(host: str) -> None:
+    with pytest.raises(LakeError, match=r"Unable to read the connection 'proxmox': .* is no address of a server\. Write it as https://HOST:PORT\.") as caught:
+        Proxmox(Connection("proxmox", "proxmox", host, "homelake@pve!b", Secret("x"))).call("get", "version")
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["SECRETX\n", "SEC\nRETX", "SECRETX\u20ac", "SECRETX "])
+def test_a_token_that_cannot_be_sent_is_told_and_never_shown(node: Node, secret: str) -> None:
+    with pytest.raises(LakeError, match="holds a character that no token has") as caught:
+        Proxmox(Connection("proxmox", "proxmox", node.url, "homelake@pve!bootstrap", Secret(secret))).call("get", "version")
+    assert "SECRETX" not in str(caught.value)
+    assert "RETX" not in str(caught.value)
+
+
+def test_what_cannot_be_put_into_a_request_is_told_without_its_text(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = node.client()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("Invalid header value b'PVEAPIToken=x=SECRETX'")
+
+    monkeypatch.setattr(client, "api", refuse)
+    with pytest.raises(Unreachable, match="cannot be put into a request") as caught:
+        client.call("get", "version")
+    assert "SECRETX" not in str(caught.value)
+
+
+def test_a_password_in_the_url_is_not_shown(server: Node, tmp_path: Path) -> None:
+    gone = Node(tmp_path)
+    gone.stop()
+    url = gone.url.replace("//", "//u:SECRETZ@")
+    with pytest.raises(Unreachable) as caught:
+        Proxmox(Connection("proxmox", "proxmox", url, "homelake@pve!bootstrap", Secret("x"))).call("get", "version")
+    assert "SECRETZ" not in str(caught.value)
+    assert f"({gone.url})" in str(caught.value)
+
+
 LINE = "local-lvm:vm-100-disk-1,backup=1,discard=on,size=500G,ssd=1"
 
 
@@ -217,6 +256,44 @@ def test_flags_that_wait_for_a_restart_are_told(node: Node) -> None:
     assert facts.state.ssd is True
     assert facts.pending == {"ssd": False, "discard": True, "backup": True, "iothread": False}
     assert node.asked[0][0] == f"GET {CONFIG}?current=1", "what runs, not what waits"
+
+
+def test_a_disk_that_waits_for_the_vms_restart_is_told_with_the_remedy_and_not_added_again(node: Node) -> None:
+    """Hotplug of disks is off: Proxmox keeps the new disk as pending, and would put it aside for another one."""
+    node.answers[f"GET {CONFIG}"] = (200, "OK", {"data": {"digest": "d1"}})
+    node.answers[f"GET {PENDING}"] = (200, "OK", {"data": [{"key": "scsi1", "pending": LINE}]})
+    told = (r"Unable to use slot scsi1 of VM 100: the disk local-lvm:vm-100-disk-1 waits there until the VM is stopped and started\. "
+            r"Stop the VM and start it, and run again\. So that it takes on a disk while it runs: qm set 100 --hotplug network,disk,usb\.")  # fmt: skip
+    with pytest.raises(Refused, match=told):
+        node.client().slot("pve", 100, "scsi1")
+    with pytest.raises(Refused, match=told):
+        node.client().add_disk("pve", 100, "scsi1", disk("local-lvm", GIB))
+    assert {asked.split()[0] for asked, _, _ in node.asked} == {"GET"}
+
+
+@pytest.mark.parametrize("delete", [1, 2])
+def test_a_deletion_that_waits_for_the_vms_stop_is_told_with_the_remedy(node: Node, delete: int) -> None:
+    node.answers[f"GET {CONFIG}"] = (200, "OK", {"data": {"scsi1": LINE, "digest": "d1"}})
+    node.answers[f"GET {PENDING}"] = (200, "OK", {"data": [{"key": "scsi1", "value": LINE, "delete": delete}]})
+    with pytest.raises(
+        Refused, match=r"its disk local-lvm:vm-100-disk-1 is to be taken off, .*as soon as the VM stops\. Keep it: qm set 100 --revert scsi1; or"
+    ):
+        node.client().slot("pve", 100, "scsi1")
+
+
+UNLINK = "nodes/pve/qemu/100/unlink"
+
+
+@pytest.mark.parametrize("answer", [(200, "OK", {"data": None}), (400, "Parameter verification failed.",
+    {"data": None, "errors": {"scsi1": "hotplug problem - error on hot-unplugging device 'scsi1'"}})], ids=["hotplug is off", "the guest does not let go"])  # fmt: skip
+def test_a_disk_that_the_vm_does_not_let_go_has_its_deletion_taken_back(node: Node, answer: Any) -> None:
+    node.answers[f"GET {CONFIG}"] = (200, "OK", {"data": {"scsi1": LINE, "digest": "d1"}})
+    node.answers[f"GET {PENDING}"] = (200, "OK", {"data": [{"key": "scsi1", "value": LINE, "delete": 2}]})
+    node.answers[f"PUT {UNLINK}"], node.answers[f"PUT {CONFIG}"] = answer, (200, "OK", {"data": None})
+    with pytest.raises(LakeError, match=r"while it runs, so it stays|hot-unplugging device"):
+        node.client().remove_disk("pve", 100, "scsi1")
+    assert sent(node, f"PUT {UNLINK}") == {"idlist": "scsi1", "force": "1"}
+    assert sent(node, f"PUT {CONFIG}") == {"revert": "scsi1"}
 
 
 def finished(node: Node, exitstatus: str) -> None:

@@ -5,15 +5,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client import ApiException
 
 from include.adapters.host.storage import parse_mount, without_line
+from include.adapters.kubernetes import Kubernetes
 from include.adapters.kubernetes_removal import OURS, _guest, _strange
 from include.adapters.minio import MinioServer
 from include.adapters.minio.removal import lock_of
 from include.connections import Connection
 from include.lake.errors import LakeError
 from include.lake.secret import Secret
+from include.lake.spark import GROUP, VERSION
 
+SPARK = f"{GROUP}/{VERSION}"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MODE, UNTIL, HOLD = "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "x-amz-object-lock-legal-hold"
 
@@ -79,17 +83,68 @@ def test_what_cannot_be_deleted_is_told_and_not_tried_for_ever() -> None:
         store._empty("x")
 
 
+def owner(version: str, kind: str) -> dict[str, str]:
+    return {"apiVersion": version, "kind": kind, "name": "x", "uid": "1"}
+
+
 @pytest.mark.parametrize(("meta", "guest"), [
     ({"name": "mine"}, True),
     ({"name": "mine", "labels": {"app.kubernetes.io/managed-by": "Helm"}}, True),
     ({"name": "mine", "labels": {**OURS, "more": "1"}}, False),
-    ({"name": "driver", "ownerReferences": [{"kind": "SparkApplication"}]}, False),
+    ({"name": "driver", "ownerReferences": [owner("sparkoperator.k8s.io/v1beta2", "SparkApplication")]}, False),
+    ({"name": "executor", "ownerReferences": [owner("v1", "Pod")]}, False),
+    ({"name": "web-x", "ownerReferences": [owner("apps/v1", "ReplicaSet")]}, False),
+    ({"name": "kafka-0", "ownerReferences": [owner("core.strimzi.io/v1beta2", "StrimziPodSet")]}, True),
+    ({"name": "train", "ownerReferences": [owner("example.org/v1", "Job")]}, True),
     ({"name": "kube-root-ca.crt"}, False),
     ({"name": "default"}, False),
     ({"name": "default-token-x", "annotations": {"kubernetes.io/service-account.name": "default"}}, False),
 ])  # fmt: skip
 def test_who_is_a_guest_in_a_namespace(meta: dict[str, Any], guest: bool) -> None:
     assert _guest(meta) is guest
+
+
+class Cluster(Kubernetes):
+    """A cluster whose API is given by its paths. What it does not know it answers as the real one does, without an object."""
+
+    def __init__(self, objects: dict[str, list[dict[str, Any]]], spark: list[str]) -> None:
+        self.objects, self.spark, self.asked = objects, spark, list[str]()
+        meta = SimpleNamespace(labels=dict(OURS))
+        self.__dict__["core"] = SimpleNamespace(read_namespace=lambda name, **_: SimpleNamespace(metadata=meta))
+        self.__dict__["api"] = self
+
+    def call_api(self, path: str, method: str, **options: Any) -> dict[str, Any]:
+        version = path.removeprefix("/apis/")
+        if path == "/apis":
+            return {"groups": [{"name": "apps", "versions": []}, *([{"name": GROUP, "versions": [{"groupVersion": SPARK}]}] if self.spark else [])]}
+        if version == SPARK and self.spark:
+            return {"resources": [{"kind": kind} for kind in self.spark]}
+        kind = path.removeprefix("/api/v1/namespaces/spark/").removeprefix("/apis/apps/v1/namespaces/spark/").removeprefix("/apis/batch/v1/namespaces/spark/")
+        if "/" in kind and kind.removeprefix(f"/apis/{SPARK}/namespaces/spark/") not in [f"{k.lower()}s" for k in self.spark]:
+            raise ApiException(404, "Not Found", SimpleNamespace(status=404, reason="Not Found", data="404 page not found\n", headers={}, getheaders=dict))
+        return {"items": self.objects.get(kind.rpartition("/")[2], [])}
+
+
+@pytest.mark.parametrize("spark", [[], ["SparkApplication"], ["SparkApplication", "ScheduledSparkApplication"]], ids=str)
+def test_a_namespace_is_looked_through_for_every_kind_of_work(spark: list[str]) -> None:
+    kinds = {"jobs": "job", "cronjobs": "cron job", "daemonsets": "daemon set", "replicasets": "replica set", "statefulsets": "stateful set"}
+    if len(spark) > 1:
+        kinds["scheduledsparkapplications"] = "ScheduledSparkApplication"
+    for plural, said in kinds.items():
+        assert Cluster({plural: [{"metadata": {"name": "mine"}}]}, spark).guests("spark") == [f"{said} mine"]
+
+
+def test_what_homelakes_own_jobs_have_in_their_namespace_is_no_guest() -> None:
+    """The application carries the label; the driver is the application's, executors, service and settings are the driver's."""
+    driver, application = [owner("v1", "Pod")], [owner(SPARK, "SparkApplication")]
+    held = {
+        "sparkapplications": [{"metadata": {"name": "states", "labels": dict(OURS)}}],
+        "pods": [{"metadata": {"name": "states-driver", "ownerReferences": application}}, {"metadata": {"name": "states-exec-1", "ownerReferences": driver}}],
+        "services": [{"metadata": {"name": "states-driver-svc", "ownerReferences": driver}}],
+        "configmaps": [{"metadata": {"name": "spark-drv-conf-map", "ownerReferences": driver}}, {"metadata": {"name": "kube-root-ca.crt"}}],
+        "serviceaccounts": [{"metadata": {"name": "default"}}],
+    }
+    assert Cluster(held, ["SparkApplication"]).guests("spark") == []
 
 
 def test_what_is_there_and_lacks_the_label_is_strange() -> None:

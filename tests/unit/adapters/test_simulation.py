@@ -13,6 +13,7 @@ import pytest
 from include.adapters import simulation
 from include.adapters.simulation import Simulation
 from include.lake.errors import LakeError
+from simulator import cli
 
 KAFKA = {"bootstrap.servers": "127.0.0.1:9092"}
 PROGRAM = """
@@ -47,7 +48,8 @@ def test_it_runs_on_is_found_by_another_and_ends_when_asked(place: Path) -> None
     said: list[str] = []
     pid = simulator(place).start(KAFKA, "payments", 6, None, said.append)
     assert words(place) == ["--kafka", "127.0.0.1:9092", "--topic", "payments", "--partitions", "6", "--start", "now", "--resume",
-                            "--state", str(place / "notes" / "state"), "--quiet", "--rate", "200"]  # fmt: skip
+                            "--state", str(place / "notes" / "state"), "--quiet", "--rate", "200", "--keep-options"]  # fmt: skip
+    assert cli.parser().parse_args(words(place)).rate == 200
     again = simulator(place)
     assert again.pid() == pid
     assert again.start(KAFKA, "payments", 6, None, said.append) == pid
@@ -57,10 +59,13 @@ def test_it_runs_on_is_found_by_another_and_ends_when_asked(place: Path) -> None
     assert again.stop() is False
 
 
-def test_one_that_goes_on_keeps_its_rate_unless_another_is_given(place: Path) -> None:
+@pytest.mark.parametrize("state", [True, False])
+def test_one_that_goes_on_keeps_its_rate_unless_another_is_given(state: bool, place: Path) -> None:
+    """Whether there is a stream is known by Kafka alone: the state comes later, may be lost, and outlives a lab that was made anew."""
     (place / "notes").mkdir()
-    (place / "notes" / "state").write_text("{}")
-    for rate, given in ((None, []), (7.5, ["--rate", "7.5"])):
+    if state:
+        (place / "notes" / "state").write_text("{}")
+    for rate, given in ((None, ["--rate", "200", "--keep-options"]), (1234567.5, ["--rate", "1234567.5"])):
         simulator(place).start(KAFKA, "payments", 6, rate, print)
         assert words(place)[words(place).index("--quiet") + 1 :] == given
         simulator(place).stop()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from include.adapters import spark
-from include.adapters.spark import SparkApplications, _lines
-from include.lake.errors import LakeError
+from include.adapters import spark, spark_guard
+from include.adapters.spark import SparkApplications
+from include.adapters.spark_log import lines
+from include.lake.errors import LakeError, Unreachable
 from tests.unit.conftest import recorded
 
 
@@ -27,8 +28,9 @@ def pod(name: str, phase: str, *containers: SimpleNamespace, unschedulable: str 
 class Cluster:
     """A cluster that shows one application in the given states, one after the other; then it is gone."""
 
-    def __init__(self, *states: tuple[str, str], pods: tuple[Any, ...] = (), log: bytes = b"") -> None:
+    def __init__(self, *states: tuple[str, str] | Exception, pods: tuple[Any, ...] = (), log: bytes = b"") -> None:
         self.states, self.pods, self.deleted = list(states), list(pods), list[str]()
+        self.stays = False  # what is removed
         self.core = self.custom = self
         self.log = log
 
@@ -38,7 +40,10 @@ class Cluster:
     def get_namespaced_custom_object(self, *args: Any) -> Any:
         if not self.states:
             return None
-        state, error = self.states[0] if len(self.states) == 1 else self.states.pop(0)
+        look = self.states[0] if len(self.states) == 1 else self.states.pop(0)
+        if isinstance(look, Exception):
+            raise look
+        state, error = look
         return {
             "metadata": {"name": "job-1"},
             "status": {"applicationState": {"state": state, "errorMessage": error}, "executorState": {"job-1-exec-1": "FAILED"}},
@@ -46,6 +51,14 @@ class Cluster:
 
     def list_namespaced_custom_object(self, *args: Any, **options: Any) -> Any:
         raise OSError("the watch breaks at once: the next look goes on")
+
+    def delete_namespaced_custom_object(self, *args: Any, propagation_policy: str) -> None:
+        self.deleted.append(args[-1])
+        if not self.stays:
+            self.states, self.pods = [], []
+
+    def delete_namespaced_pod(self, name: str, *args: Any, **options: Any) -> None:
+        self.deleted.append(name)
 
     def list_namespaced_pod(self, namespace: str, label_selector: str) -> Any:
         assert label_selector == "sparkoperator.k8s.io/app-name=job-1"
@@ -58,6 +71,12 @@ class Cluster:
 
     def read_namespaced_pod_log(self, *args: Any, **options: Any) -> Any:
         return SimpleNamespace(stream=lambda size, decode_content: iter([self.log[:7], self.log[7:]]))
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(spark, "GONE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -112,10 +131,80 @@ def test_an_application_that_was_removed_is_no_success(said: list[str]) -> None:
         applications(Cluster(), said).wait("job-1")
 
 
-def test_an_operator_that_does_not_know_for_too_long_is_a_failure(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_removed_while_it_runs_is_told_so(said: list[str]) -> None:
+    cluster = Cluster(("RUNNING", ""))
+
+    def removed(*args: Any, **options: Any) -> Any:
+        cluster.states.clear()
+        raise OSError("the watch breaks")
+
+    cluster.list_namespaced_custom_object = removed  # type: ignore[method-assign]
+    with pytest.raises(LakeError, match="its SparkApplication was removed while it ran"):
+        applications(cluster, said).wait("job-1")
+
+
+def test_an_operator_that_does_not_know_for_too_long_is_a_failure_and_nothing_runs_on(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark, "LOST_SECONDS", 0.01)
-    with pytest.raises(LakeError, match="it ended as UNKNOWN: the operator gave no cause"):
-        applications(Cluster(("UNKNOWN", "")), said).wait("job-1")
+    cluster = Cluster(("UNKNOWN", ""))
+    with pytest.raises(LakeError, match=r"it ended as UNKNOWN: the operator gave no cause\. .* The SparkApplication was removed"):
+        applications(cluster, said).wait("job-1")
+    assert cluster.deleted == ["job-1"]
+
+
+AWAY = Unreachable("Kubernetes at https://10.0.0.1:6443", "connection refused", "Check the connection 'kubernetes_default'")
+
+
+def test_an_api_server_that_is_away_for_a_moment_is_waited_for(said: list[str]) -> None:
+    refused = LakeError("use", "SparkApplications in Kubernetes", "it may not", "an API server that starts says so for a moment")
+    cluster = Cluster(("RUNNING", ""), AWAY, AWAY, refused, ("RUNNING", ""), ("COMPLETED", ""))
+    assert applications(cluster, said).wait("job-1").state == "COMPLETED"
+    assert [s for s in said if "again" in s] == [f"job-1 is looked for again, for 300 s: {AWAY}"], "once"
+    assert not cluster.deleted
+
+
+def test_an_api_server_that_stays_away_is_told_with_what_it_means_and_nobody_looks_on(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "AWAY_SECONDS", 0.05)
+    ended = list[spark_guard.Guard]()
+    monkeypatch.setattr(spark_guard.Guard, "stop", lambda guard: ended.append(guard))
+    with pytest.raises(Unreachable, match=r"connection refused, for 0\.05 s\. Check .*job-1 may still be at work; another try of the task removes it first"):
+        applications(Cluster(AWAY), said).wait("job-1")
+    assert len(ended) == 1
+
+
+def test_what_is_refused_from_the_first_is_not_waited_for(said: list[str]) -> None:
+    with pytest.raises(LakeError, match="it may not"):
+        applications(Cluster(LakeError("use", "SparkApplications in Kubernetes", "it may not")), said).wait("job-1")
+
+
+def test_a_job_that_failed_is_told_although_its_evidence_is_out_of_reach(said: list[str]) -> None:
+    cluster = Cluster(("FAILED", "OOMKilled"), AWAY)
+    with pytest.raises(LakeError, match="it ended as FAILED: OOMKilled") as caught:
+        applications(cluster, said).wait("job-1")
+    assert not caught.value.retry, "another try would run a job again that had its end"
+
+
+@pytest.mark.parametrize("state", ["", "SUBMITTED", "RUNNING", "UNKNOWN"])
+def test_one_that_may_still_be_at_work_is_cleared_away(state: str, said: list[str]) -> None:
+    cluster = Cluster((state, ""), pods=(pod("job-1-driver", "Running"),))
+    assert applications(cluster, said).clear("job-1")
+    assert cluster.deleted == ["job-1"]
+    assert not applications(cluster, said).clear("job-1")
+
+
+def test_one_that_is_over_stays_for_whoever_looks_at_it(said: list[str]) -> None:
+    cluster = Cluster(("FAILED", "OOMKilled"), pods=(pod("job-1-driver", "Failed"),))
+    assert not applications(cluster, said).clear("job-1")
+    assert not cluster.deleted
+
+
+def test_one_whose_pods_stay_is_not_taken_for_gone(said: list[str]) -> None:
+    """As on a node that does not answer: what runs there goes on."""
+    cluster = Cluster(("RUNNING", ""), pods=(pod("job-1-driver", "Running"),))
+    cluster.stays = True
+    with pytest.raises(
+        LakeError, match=r"Unable to remove the Spark job job-1: pod job-1-driver is still there after 0\.01 s\. .*kubectl -n spark-jobs describe pod job-1"
+    ):
+        applications(cluster, said).clear("job-1")
 
 
 def test_an_operator_that_knows_again_is_waited_for(said: list[str]) -> None:
@@ -137,17 +226,18 @@ def test_a_pod_that_will_never_start_is_known(reason: str, never: bool, said: li
     cluster = Cluster(
         ("SUBMITTED", ""), pods=(pod("a", "Pending"), pod("job-1-driver", "Pending", container(waiting={"reason": reason, "message": 'secret "x" not found'})))
     )
-    assert spark.stuck(applications(cluster, said).pods("job-1")) == (f'job-1-driver: {reason}: secret "x" not found' if never else "")
+    assert spark_guard.stuck(applications(cluster, said).pods("job-1")) == (f'job-1-driver: {reason}: secret "x" not found' if never else "")
 
 
 NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
 
 
 def test_an_executor_without_room_is_told_once(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(spark, "ROOM_SECONDS", 0.01)
+    monkeypatch.setattr(spark_guard, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(spark_guard, "ROOM_SECONDS", 0.01)
     cluster = Cluster(("RUNNING", ""), pods=(pod("job-1-driver", "Running", container()), pod("job-1-exec-1", "Pending", unschedulable=NO_ROOM)))
-    guard = spark._Guard(applications(cluster, said), "job-1", time.monotonic() - spark.START_SECONDS - 1)
+    monkeypatch.setattr(spark_guard, "START_SECONDS", 0)
+    guard = spark_guard.Guard(lambda: applications(cluster, said).pods("job-1"), said.append, said.append)
     guard.runs()
     time.sleep(0.2)
     guard.stop()
@@ -156,12 +246,39 @@ def test_an_executor_without_room_is_told_once(said: list[str], monkeypatch: pyt
 
 
 def test_a_driver_that_gets_no_room_fails_with_the_schedulers_reason(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(spark, "START_SECONDS", 0.05)
+    monkeypatch.setattr(spark_guard, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(spark_guard, "START_SECONDS", 0.05)
     cluster = Cluster(("SUBMITTED", ""), pods=(pod("job-1-driver", "Pending", unschedulable=NO_ROOM),))
     monkeypatch.setattr(cluster, "patch_namespaced_custom_object", lambda *a: None, raising=False)
     with pytest.raises(LakeError, match=r"no driver runs after 0.05 s; job-1-driver waits for room: 0/1 nodes are available: 1 Insufficient cpu\."):
         applications(cluster, said).wait("job-1")
+    assert cluster.deleted == ["job-1"], "it would begin when there is room, beside the next one"
+
+
+@pytest.mark.parametrize(("phase", "late"), [("Pending", True), ("Running", False), ("Succeeded", False)])
+def test_a_driver_that_began_unseen_is_not_late(phase: str, late: bool, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark_guard, "START_SECONDS", -1)
+    assert bool(spark_guard.Start(said.append).problem([pod("job-1-driver", phase)])) is late
+
+
+@pytest.mark.parametrize(("state", "went_on"), [("SUBMITTED", False), ("UNKNOWN", False), ("RUNNING", True), ("COMPLETED", True), ("FAILED", True)])
+def test_one_that_was_given_up_may_have_gone_on(state: str, went_on: bool, said: list[str]) -> None:
+    assert applications(Cluster((state, "")), said).went_on("job-1") is went_on
+    assert applications(Cluster(), said).went_on("job-1")
+
+
+def test_one_that_cannot_be_removed_is_told_with_the_way(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(("SUBMITTED", ""))
+
+    def away(*args: Any, **options: Any) -> None:
+        raise AWAY
+
+    monkeypatch.setattr(cluster, "delete_namespaced_custom_object", away)
+    error = applications(cluster, said).give_up("job-1", "start", "ErrImagePull")
+    assert str(error) == (
+        "Unable to start the Spark job job-1: ErrImagePull. It could not be removed (connection refused) and may yet run: "
+        "kubectl -n spark-jobs delete sparkapplication job-1."
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
@@ -171,4 +288,4 @@ def test_lines_of_a_log_come_whole_whatever_its_blocks(size: int) -> None:
     def blocks() -> Iterator[bytes]:
         yield from (log[i : i + size] for i in range(0, len(log), size))
 
-    assert list(_lines(blocks())) == ["first", "", "drittes €", "last without end"]
+    assert list(lines(blocks())) == ["first", "", "drittes €", "last without end"]

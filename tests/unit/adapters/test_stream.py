@@ -1,6 +1,7 @@
 """The stream in a cluster: looked at, ended at a batch boundary, seen to start. The cluster is prepared; the real one is tried in tests/e2e."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from include.lake.errors import LakeError
 from include.lake.resources.stream import ENDED, FAILED, INCOMPLETE, LEAVING, RUNNING, StreamState
 from include.lake.secret import Secret
 from include.lake.stream import DIGEST, NAME
+from tests.conftest import ROOT
 
 CONNECTIONS: Connections = from_environment(
     {
@@ -115,10 +117,16 @@ def streams(cluster: Cluster, said: list[str]) -> Streams:
     return Streams(CONNECTIONS, cluster, said.append)  # type: ignore[arg-type]
 
 
+def needed(file: str, known: frozenset[str] = frozenset()) -> set[str]:
+    """A file of jobs/, and those beside it that it imports."""
+    found = {f"{name}.py" for name in re.findall(r"^(?:from|import) (payments_\w+)", (ROOT / "jobs" / file).read_text(), re.MULTILINE)} - known
+    return {file, *found, *(name for one in found for name in needed(one, known | {file, *found}))}
+
+
 def test_what_surrounds_it_comes_from_the_connections_and_the_jobs_folder(said: list[str]) -> None:
     around = streams(Cluster(), said).surroundings()
     assert (around.endpoint, around.bootstrap, around.kafka) == ("http://10.0.0.10:9000", "10.0.0.2:9092", frozenset())
-    assert set(around.files) == {"payments_stream.py", "payments_alerts.py", "payments_files.py", "payments_log.py", "payments_store.py"}
+    assert set(around.files) == needed("payments_stream.py")
     assert all(text.startswith('"""') for text in around.files.values())
     with pytest.raises(LakeError, match=r"Unable to read the stream's job .*nosuch\.py: No such file or directory"):
         streams(Cluster(), said).surroundings(("nosuch.py",))

@@ -80,3 +80,8 @@ def test_nobody_there_is_told(log: StreamLog) -> None:
     with pytest.raises(Unreachable, match=r"Unable to reach MinIO at http://127\.0\.0\.1:9: .*Check the connection 'lake_s3'") as caught:
         log.read("silver")
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_no_address_is_told() -> None:
+    with pytest.raises(LakeError, match="Unable to read the connection 'lake_s3': 'http://x:80x' is no address of a server"):
+        StreamLog(Connection("lake_s3", "aws", "", "root", Secret("x"), None, {"endpoint_url": "http://x:80x"}), "s3a://datalake/p/").read("bronze")

@@ -71,15 +71,18 @@ class Sweeps:
         self.asked.append((namespace, name, pod, lines))
         return "a line\n"
 
+    def manifest(self, namespace: str, name: str) -> dict[str, Any]:
+        return {"kind": "SparkApplication", "metadata": {"namespace": namespace, "name": name}, "status": {"applicationState": {"state": "RUNNING"}}}
+
 
 class Kept:
     """Finished jobs of the lake."""
 
     def list(self) -> list[dict[str, Any]]:
-        return [{"namespace": "spark-jobs", "name": "old-1"}]
+        return [{"namespace": "spark-jobs", "name": "old-1", "stamp": "20261126T221300Z"}]
 
-    def read(self, namespace: str, name: str) -> dict[str, Any] | None:
-        return {"application": {"name": name}, "series": {}} if name == "old-1" else None
+    def read(self, namespace: str, name: str, stamp: str = "") -> dict[str, Any] | None:
+        return {"application": {"name": name}, "series": {}} if name == "old-1" and stamp in ("", "20261126T221300Z") else None
 
 
 class Site(Services):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -17,6 +18,7 @@ from tests.unit.dashboard.stand_ins import Site, application
 SHOWN = [
     "/", "/index.html", "/assets/index-DkP3x_9a.js", "/favicon.svg", "/api/lake", "/api/snapshot", "/api/past", "/api/past/spark-jobs/old-1",
     "/api/applications/spark-jobs/job-1/series", "/api/applications/spark-jobs/job-1/log?pod=job-1-driver",
+    "/api/applications/spark-jobs/job-1/manifest",
 ]  # fmt: skip
 OTHERS = [
     "/api/live", "/metrics", "/docs", "/redoc", "/openapi.json", "/nosuch", "/assets/nosuch.js", "/assets/", "/api", "/api/", "//api/lake", "/../settings.py",
@@ -166,6 +168,32 @@ def test_logs_are_for_who_may_read_those_of_tasks(
     assert client.get("/api/snapshot", headers=reader).status_code == 200
     assert client.get(f"{LOG}?pod=job-1-driver", headers=reader).status_code == status
     assert len(site.sweeps.asked) == (status == 200)
+
+
+# The application itself
+
+
+MANIFEST = "/api/applications/spark-jobs/job-1/manifest"
+
+
+def test_the_application_is_shown_as_text_and_only_one_that_is_there(client: TestClient, token: Tokens) -> None:
+    reader = bearer(token("viewer", "viewer"))
+    answer = client.get(MANIFEST, headers=reader)
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert yaml.safe_load(answer.text)["status"] == {"applicationState": {"state": "RUNNING"}}
+    for path in (MANIFEST.replace("job-1", "job-2"), MANIFEST.replace("spark-jobs", "kube-system")):
+        assert client.get(path, headers=reader).status_code == 404
+
+
+@pytest.mark.parametrize(("origin", "status"), [(True, 403), (False, 200)])
+def test_the_application_of_a_dag_is_for_who_may_read_the_dag(
+    client: TestClient, site: Site, airflow: Any, token: Tokens, monkeypatch: pytest.MonkeyPatch, origin: bool, status: int
+) -> None:
+    asked = airflow.is_authorized_dag
+    monkeypatch.setattr(airflow, "is_authorized_dag", lambda **k: k["details"].id != "lake_spark" and asked(**k))
+    job = application()
+    site.sweeps.sweep(job if origin else replace(job, origin=None))
+    assert client.get(MANIFEST, headers=bearer(token("viewer", "viewer"))).status_code == status
 
 
 # Headers

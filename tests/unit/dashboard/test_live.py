@@ -151,6 +151,15 @@ def test_an_application_that_is_not_known_has_no_figures(server: Server, token: 
     assert server.get("/api/past/spark-jobs/nosuch", token("viewer", "viewer")).status == 404
 
 
+def test_a_job_of_the_lake_is_told_by_its_start_too(server: Server, token: Tokens) -> None:
+    mine = token("viewer", "viewer")
+    (job,) = json.loads(server.get("/api/past", mine).read())
+    for query in ("", f"?stamp={job['stamp']}"):
+        assert json.loads(server.get(f"/api/past/spark-jobs/old-1{query}", mine).read())["application"] == {"name": "old-1"}
+    other = server.get("/api/past/spark-jobs/old-1?stamp=20261126T221301Z", mine)
+    assert (other.status, json.loads(other.read())["detail"]) == (404, "The lake keeps nothing of spark-jobs/old-1 from 20261126T221301Z")
+
+
 # One listener, without a server
 
 

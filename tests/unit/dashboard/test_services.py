@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from include.dashboard import services as module
+from include.dashboard.lake_view import LakeView
 from include.dashboard.services import Kept, Services, of_airflow
 from tests.unit.dashboard.stand_ins import Site, Sweeps, application
 
@@ -59,6 +60,19 @@ def test_without_a_connection_it_is_told_and_once_it_is_there_used(real: Service
     )
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps({"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(KUBE)}}))
     assert any("connection refused" in p for p in real.snapshot().problems)
+
+
+def test_the_console_is_beside_the_endpoint_that_the_connection_names(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "read", LakeView)
+    lake = of_airflow().lake
+    assert lake().console == "", "no connection, no link"
+    for host, console in (
+        ("https://minio.example.org:9000", "https://minio.example.org:9001/"),
+        ("http://[fd00::1]:9000", "http://[fd00::1]:9001/"),
+        ("javascript:x", ""),
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_MINIO_ADMIN", json.dumps({"conn_type": "generic", "host": host}))
+        assert lake().console == console
 
 
 def test_a_declaration_that_is_not_valid_is_told(real: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -77,16 +77,24 @@ def test_the_agents_setting() -> None:
 
 def test_numbers_are_shown_as_numbers_and_the_password_is_not() -> None:
     shown = typed({"cores": "2", "onboot": "0", "memory": "2048", "cpulimit": "0.5", "snaptime": "9", "cipassword": "secret"})
+    assert typed({"description": "two\nlines \n\n"}) == {"description": "two\nlines"}
     assert shown == {"cores": 2, "onboot": 0, "memory": "2048", "cpulimit": "0.5", "snaptime": 9, "cipassword": "**********"}
 
 
 def test_parameters() -> None:
-    assert verify({"a": "on", "b": ["x1", "y1"]}, {"a": boolean, "b": names}) == {"a": 1, "b": ["x1", "y1"]}
-    assert verify({"a": True}, {"a": boolean}) == {"a": 1} and verify({"v": "100"}, {"v": vm_id}) == {"v": 100}
+    assert verify({"a": "0", "b": ["x1", "y1"]}, {"a": boolean, "b": names}) == {"a": 0, "b": ["x1", "y1"]}
+    assert verify({"a": True, "b": "1"}, {"a": boolean, "b": boolean}) == {"a": 1, "b": 1} and verify({"v": "100"}, {"v": vm_id}) == {"v": 100}
     with pytest.raises(ApiError) as caught:
         verify({"a": "2", "x": "", "v": "99", "scsi31": "local-lvm:1", "name": "-"}, {"a": boolean, "v": vm_id}, ("needed",), option_check)
     assert set(caught.value.errors or {}) == {"a", "x", "v", "scsi31", "name", "needed"}
     assert str(ApiError(400, "Parameter verification failed.", {"a": "b\nc"})) == "400 Parameter verification failed. a: b c"
+
+
+@pytest.mark.parametrize("word", ["True", "on", "yes", "false", "2", "01", "1.0", ""])
+def test_a_switch_takes_no_words(word: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        verify({"start": word}, {"start": boolean})
+    assert caught.value.errors == {"start": f"type check ('boolean') failed - got '{word}'"}
 
 
 def test_the_nearest_entry_decides_what_a_token_may() -> None:

@@ -101,3 +101,19 @@ def test_backups_without_the_data_disk() -> None:
     vm = {"node": "pve", "vmid": 100, "disk": {"backup": False}}
     (found,) = contradictions(declared([], vm=vm, backup={"schedule": "@daily"}))
     assert found.where == "backup.schedule"
+
+
+@pytest.mark.parametrize(
+    ("scanner", "told"),
+    [
+        ({"speed": "fastest", "cycle": "1 m"}, "with fastest a round begins every 1 s, not every 60 s"),
+        ({"speed": "slowest", "cycle": "1 m"}, "with slowest a round begins every 1800 s, not every 60 s"),
+        ({"speed": "fastest"}, ""),
+        ({"speed": "fast", "cycle": "1 m"}, ""),
+    ],
+)
+def test_a_cycle_that_minio_does_not_go_by(scanner: dict[str, str], told: str) -> None:
+    shipped = yaml.safe_load(LAKE_FILE.read_text())
+    found = contradictions(declared([], minio=shipped["minio"] | {"scanner": scanner}))
+    assert [c.where for c in found] == ["minio.scanner.cycle"] * bool(told)
+    assert all(told in c.happens for c in found)

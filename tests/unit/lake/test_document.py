@@ -15,8 +15,6 @@ from tests.unit.lake.test_spec import problems_of
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("name: a\nvm: {vmid: 100}\nname: b\n", "line 3: the key 'name' is given twice."),
-        ("vm:\n  disk: {size: 1 GiB, ssd: true, size: 2 GiB}\n", "line 2: the key 'size' is given twice."),
         ("vm: [\n", "line 2: did not find expected node content."),
         ("vm:\n\tvmid: 100\n", "line 2: found character that cannot start any token."),
         ("? [a]\n: b\n", "line 1: found unhashable key."),
@@ -33,6 +31,17 @@ from tests.unit.lake.test_spec import problems_of
 def test_a_file_that_is_no_declaration_is_told_by_its_line(tmp_path: Path, content: str | bytes, problem: str) -> None:
     (said,) = problems_of(tmp_path, content)
     assert f"{said.rstrip('.')}." == problem
+
+
+def test_keys_given_twice_are_told_with_all_else_that_is_wrong(tmp_path: Path) -> None:
+    text = LAKE_FILE.read_text().replace("  vmid: 100\n", "  vmid: 100\n  vmid: abc\n") + "name: other\nnmae: x\n"
+    said = problems_of(tmp_path, text)
+    assert sorted(s.split(": ", 1)[1] for s in said if s.startswith("line ")) == [
+        f"the key {k!r} is given twice. Leave one of them out." for k in ("name", "vmid")
+    ]
+    assert [s.split(":")[0] for s in said if not s.startswith("line ")] == ["vm.vmid", "nmae"]
+    (only,) = problems_of(tmp_path, LAKE_FILE.read_text() + "name: other\n")
+    assert only.endswith("the key 'name' is given twice. Leave one of them out.")
 
 
 def test_a_file_that_is_not_there_or_no_file(tmp_path: Path) -> None:

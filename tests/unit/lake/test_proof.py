@@ -80,6 +80,20 @@ def test_an_object_that_reads_back_differently_is_an_error() -> None:
     assert not tenant.things
 
 
+KEPT = frozenset({"datalake"})
+
+
+def test_a_bucket_that_keeps_what_is_written_gets_no_object() -> None:
+    tenant = FakeTenant(ALLOWED, keeping=KEPT)
+    checks = list(prove(tenant, "datalake", "elsewhere", ".homelake/probe-1", keeps=True))
+    assert all(c.good for c in checks)
+    assert set(tenant.tried) == EVERY | {"list datalake", "multipart datalake", "clear"}
+    assert not tenant.things, "nothing is there that could not be removed before the retention is over"
+    for right in ("list datalake", "multipart datalake"):
+        (wrong,) = (c for c in prove(FakeTenant(ALLOWED - {right}), "datalake", "elsewhere", "k", keeps=True) if not c.good)
+        assert (wrong.allowed, wrong.succeeded) == (True, False), "that it may write is seen all the same"
+
+
 def test_whoever_stops_listening_leaves_nothing_either() -> None:
     tenant = FakeTenant(ALLOWED)
     checks = prove(tenant, "datalake", "elsewhere", "k")

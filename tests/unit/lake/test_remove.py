@@ -156,6 +156,57 @@ def test_data_that_cannot_be_looked_through_are_not_deleted() -> None:
     assert down(site, DISK) == ["account/minio-user", DISK], "a disk without anything on it holds nothing that is locked"
 
 
+def test_what_a_killed_run_knew_of_the_data_is_worth_nothing_once_they_may_be_written_to_again() -> None:
+    """Killed anywhere, brought back, filled with what is locked; then the service is stopped and switched off by hand."""
+    for site, where in kills([DISK]):
+        with pytest.raises(Killed):
+            down(site, DISK)
+        for part in (site.proxmox, site.host, site.minio, site.keypair):
+            part.kill_at = None
+        if not site.host.accounts:  # from here on the data belong to nobody, and no lake comes back on them
+            continue
+        if site.host.notes and "minio" in site.host.services and site.host.services["minio"].enabled:
+            continue  # between the note and the stop, one command each: nothing was taken away, and nothing is brought back
+        if any(not n.active for n in site.kubernetes.namespaces.values()):
+            site.kubernetes.namespaces.clear()  # it has gone by then
+        for resource in LAKE.resources():
+            ensure(resource, site(resource.part))
+        site.minio.locked["datalake"] = "rows.parquet: compliance until 2030"
+        site.host.services["minio"] = replace(site.host.services["minio"], serving=False, enabled=False)
+        with pytest.raises(LakeError, match="MinIO does not serve"):
+            down(site, DISK)
+        assert "scsi1" in site.proxmox.slots, where
+
+
+@pytest.mark.parametrize("data", [[], [BUCKET]], ids=str)
+def test_a_removal_that_leaves_the_data_vouches_for_nothing_in_them(data: list[str]) -> None:
+    """Killed anywhere, with an object locked all the while in a bucket that it had no reason to look into."""
+    gone = 0
+    for site, where in kills(data):
+        site.minio.buckets["undeclared"] = site.minio.buckets["datalake"]
+        site.minio.locked["undeclared"] = "rows.parquet: compliance until 2030"
+        with pytest.raises(Killed):
+            down(site, *data)
+        for part in (site.proxmox, site.host, site.minio, site.keypair):
+            part.kill_at = None
+        gone += "minio" not in site.host.services
+        for wiped in (DISK, FILESYSTEM):
+            with pytest.raises(Refused, match="locked objects"):
+                down(site, wiped)
+        assert "scsi1" in site.proxmox.slots, where
+        assert site.host.disks["scsi1"][1], where
+    assert gone
+
+
+def test_what_a_run_has_looked_through_is_worth_nothing_after_one_that_leaves_the_data() -> None:
+    site = made()
+    site.host.write_note("remove", f"{FILESYSTEM} {LAKE.mount.uuid}")  # killed before it stopped the service
+    site.minio.locked["datalake"] = "rows.parquet: compliance until 2030"
+    down(site)
+    with pytest.raises(Refused, match="locked objects"):
+        down(site, DISK)
+
+
 @pytest.mark.parametrize("data", [[], [BUCKET], [DISK]])
 def test_a_store_that_does_not_serve_is_told(data: list[str]) -> None:
     site = made()
@@ -219,6 +270,21 @@ def test_a_program_put_there_by_hand_stays() -> None:
     site.host.by_hand["new"] = AGPL
     assert "binary/minio" not in down(site)
     assert site.host.links == {"minio": "new"}
+
+
+@pytest.mark.parametrize("data", [[DISK], [FILESYSTEM, DISK]], ids=str)
+def test_an_adopted_filesystem_keeps_its_disk(tmp_path: Path, data: list[str]) -> None:
+    site, uuid = made(), "11111111-2222-3333-4444-555555555555"
+    signatures, there = site.host.disks["scsi1"]
+    assert there
+    site.host.disks["scsi1"] = (signatures, replace(there, uuid=uuid))
+    file = tmp_path / "lake.yaml"
+    file.write_text(LAKE_FILE.read_text().replace("\nfilesystem:\n", f"\nfilesystem:\n  uuid: {uuid}\n"))
+    lake = load_lake(file)
+    removal = look(lake, scope(lake, data), site)
+    assert not {FILESYSTEM, DISK} & {r.id for r in removal.goes}
+    assert "Homelake did not make" in removal.stays[FILESYSTEM]
+    assert removal.stays[DISK] == f"{FILESYSTEM} stays, which needs it"
 
 
 # Killed

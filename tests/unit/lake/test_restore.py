@@ -80,13 +80,20 @@ def test_a_killed_restore_task_is_followed() -> None:
     assert len(fake.tasks) == 1
 
 
-def test_a_restore_that_failed_leaves_nothing_and_can_be_run_again() -> None:
+def test_a_restore_that_failed_leaves_a_vm_without_anything_which_is_told_with_how_to_remove_it() -> None:
+    """PVE 8.4: "VM 110 state is NOT cleaned up", whatever it failed at."""
     fake = site()
     fake.fail["qmrestore"] = "no space left"
     with pytest.raises(LakeError, match="no space left"):
         run(fake)
-    assert set(fake.vms) == {100}
     fake.fail.clear()
+    for left in ({"digest": "0", "memory": "128"}, {"digest": "0"}):
+        fake.vms[110].settings = dict(left)
+        before = list(fake.writes)
+        with pytest.raises(Refused, match=r"was left by a restore that failed, unless .*remove it: qm destroy 110\."):
+            run(fake)
+        assert fake.writes == before
+    del fake.vms[110]
     assert run(fake).address == "10.0.0.30"
 
 
@@ -119,6 +126,12 @@ def hidden(fake: FakeBackups) -> None:
     fake.hidden.add(110)
 
 
+def bare(fake: FakeBackups) -> None:
+    """As it is made by hand: PVE gives it an id and a boot order."""
+    someones(fake)
+    fake.vms[110].settings = {"digest": "0", "memory": "512", "smbios1": "uuid=x", "vmgenid": "x", "boot": " "}
+
+
 def being_made(fake: FakeBackups) -> None:
     someones(fake)
     fake.vms[110].settings = {"lock": "create"}
@@ -126,6 +139,7 @@ def being_made(fake: FakeBackups) -> None:
 
 @pytest.mark.parametrize(("change", "job", "cause"), [
     (someones, JOB, r"there is one of that number \(someones\), which is not a restored VM of this lake\. Choose a VMID that is free"),
+    (bare, JOB, r"there is one of that number \(without a name\), which is not"),
     (anothers, JOB, "which is not a restored VM of this lake"),
     (hidden, JOB, "which the token may not look at"),
     (being_made, JOB, "by someone else, or by a task that died"),

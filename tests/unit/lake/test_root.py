@@ -185,6 +185,18 @@ def test_a_pair_that_did_not_work_before_need_not_afterwards(site: Site) -> None
     assert "the key pairs of nobody" in site.said[-1]
 
 
+def test_a_secret_with_a_users_own_name_and_password_is_as_valid_as_before(site: Site) -> None:
+    """As an adopted lake may have it: the name of a user is no access key, and MinIO does not say whose it is."""
+    own = Pair(PAIR.user, Secret("the-users-own-password"))
+    site.keys.passwords[PAIR.user] = own.secret_key
+    site.keys.secrets[PAIR.namespace, PAIR.name] = {PAIR.keys[0]: Secret(own.access_key), PAIR.keys[1]: own.secret_key}
+    assert not ensure(PAIR, site.keys).applied
+    site.host.credentials = NEW
+    site.rotate()
+    site.serves(NEW)
+    assert "the key pairs of spark-user" in site.said[-1]
+
+
 def test_a_failure_on_the_way_back_is_told_and_the_next_run_goes_on(site: Site) -> None:
     site.host.credentials = NEW
     dies(site, "it restarts in a loop")

@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from include.lake.errors import LakeError, Refused
-from include.lake.lake import load_lake
+from include.lake.lake import build_lake, load_lake
 from include.lake.resource import ensure, plan
 from include.lake.resources.keypair import Pair, half, pair_in
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.user import UserState
 from include.lake.rotation import MARGIN, NEXT, PREVIOUS, PodUse, Report, refers, rotation_of
 from include.lake.secret import Secret
+from include.lake.spec import LAKE_FILE, LakeSpec
 from include.settings import ROOT
 from tests.fakes.base import Killed
 from tests.fakes.kubernetes import FakeKeyPairs
@@ -200,6 +202,29 @@ def test_the_owners_pair_in_use_is_refused_with_what_to_do(site: Site) -> None:
     assert not site.writes
 
 
+def test_a_users_own_password_is_refused_with_what_to_do_and_can_be_rotated_to(site: Site) -> None:
+    own = Pair(PAIR.user, Secret("the-users-own-password"))
+    site.passwords[PAIR.user], site.owners_pair = own.secret_key, own
+    site.kill_at = (0, "after")
+    with pytest.raises(Killed):
+        site.rotate()
+    site.kill_at, site.owners_pair = None, OWN  # begun with, and thought better of
+    assert site.secrets[SECRET][NEXT[0]].reveal() == PAIR.user
+    site.rotate()
+    site.now += MARGIN
+    assert ROTATION.finish(site).revoked
+    site.owners_pair = own
+    site.rotate()
+    site.now += MARGIN
+    assert ROTATION.finish(site).revoked
+    assert PAIR.pair(site) == own
+    site.owners_pair = None
+    site.writes.clear()
+    with pytest.raises(Refused, match=r"the user's own name and password, which cannot be changed in two phases\. Delete the secret, and \./lake apply makes"):
+        site.rotate()
+    assert not site.writes
+
+
 def test_a_pair_that_was_begun_with_and_given_up_is_taken_back(site: Site) -> None:
     site.kill_at = (1, "after")
     with pytest.raises(Killed):
@@ -237,6 +262,28 @@ def test_who_may_only_read_is_tried_with_reading(site: Site) -> None:
     reader.finish(site)
     with pytest.raises(LakeError, match="may not list datalake"):
         reader.begin(site, site.said.append)
+
+
+def test_where_the_bucket_keeps_what_is_written_no_probe_is_left(site: Site) -> None:
+    spec = yaml.safe_load(LAKE_FILE.read_text())
+    spec["buckets"].append({"name": "kept", "object_lock": True, "retention": {"period": "2 d"}})
+    spec["users"].append({"name": "feed", "role": "append-only", "buckets": ["kept/in/"], "secret": "feed-keys"})
+    lake = build_lake(LakeSpec.model_validate(spec))
+    assert [lake.keeps(b.name) for b in lake.spec.buckets] == [False] * len(LAKE.spec.buckets) + [True]
+    feed, secret = rotation_of(lake, "feed"), (PAIR.namespace, "feed-keys")
+    site.users["feed"], site.keeping = UserState(True, frozenset()), frozenset({"kept"})
+    site.may = {f"{call} kept" for call in ("put", "get", "list", "multipart", "delete")}
+    ensure(feed.key_pair, site)
+    old = feed.key_pair.pair(site)
+    feed.begin(site, site.said.append)
+    assert not site.tried[-1].things, "a probe was left, locked"
+    assert feed.key_pair.pair(site) != old
+    site.now += MARGIN
+    assert feed.finish(site).revoked
+    assert NEXT[0] not in site.secrets[secret]
+    site.may.discard("multipart kept")
+    with pytest.raises(LakeError, match="it may not upload in parts to kept"):
+        feed.begin(site, site.said.append)
 
 
 def test_access_keys_of_somebody_else_are_never_removed(site: Site) -> None:

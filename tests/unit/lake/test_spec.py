@@ -64,6 +64,8 @@ BUCKET = "a bucket name of 3 to 63 lower-case letters, digits, dashes and single
 SCOPE = "a bucket, or a bucket with a prefix that ends in /, as datalake/raw/"
 SLOT = "a SCSI slot from scsi1 to scsi30 (scsi0 is the VM's own disk)"
 PATH = "is not a plain absolute path of two parts or more; write it as /mnt/minio_data"
+NODE = "the name of a Proxmox VE node: letters, digits and dashes, as a host name"
+POLICY = "is the name of a policy that MinIO comes with, and the user's own would replace it; give the user another name"
 ACCOUNT = "a Unix account name other than root: lower-case letters, digits, - and _"
 SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
 
@@ -105,6 +107,10 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("name", "", f"name: '' is not {NAME}."),
         ("name", "lake\n", f"name: 'lake\\n' is not {NAME}."),
         ("kubernetes.namespace", "Spark", f"kubernetes.namespace: 'Spark' is not {NAME}."),
+        ("vm.node", "pve_1", f"vm.node: 'pve_1' is not {NODE}."),
+        ("vm.node", "pve-", f"vm.node: 'pve-' is not {NODE}."),
+        ("vm.node", "pve.example.org", f"vm.node: 'pve.example.org' is not {NODE}."),
+        *(("users.0.name", name, f"users[0].name: {name!r} {POLICY}.") for name in ("readonly", "readwrite", "writeonly", "diagnostics")),
         ("buckets.0.name", "no", f"buckets[0].name: 'no' is not {BUCKET}."),
         ("buckets.0.name", "a_b", f"buckets[0].name: 'a_b' is not {BUCKET}."),
         ("buckets.0.name", "a..b", f"buckets[0].name: 'a..b' is not {BUCKET}."),
@@ -169,7 +175,13 @@ SIZES = "known are B, KiB, MiB, GiB, TiB, PiB"
         ("buckets.0.versioning", False, "buckets[0]: object_lock without versioning; object lock switches versioning on, so declare it true."),
         ("buckets.0.quota", "0 B", "buckets[0]: quota of 0 B; leave quota out for a bucket without one."),
         ("kubernetes.secret.secret_key", "access-key", "kubernetes.secret: access_key and secret_key name the same key; give them different names."),
+        ("payments", {"duplicates_within": "30 s"}, "payments.duplicates_within: 30 s is not a whole number of seconds from 60 on; write it as '15 m'."),
+        ("payments", {"duplicates_within": "90.5 s"}, "payments.duplicates_within: 90.5 s is not a whole number of seconds from 60 on; write it as '15 m'."),
         ("kafka", {"topics": [{"name": "a", "retention": "1 d", "config": {"retention.ms": "5"}}]}, "kafka.topics[0]: retention and config retention.ms say the same thing twice; leave one out."),
+        ("users.0.secret", "none", "users[0].secret: 'none' is text; write null, or leave it out."),
+        ("spark.image_pull_secret", "none", "spark.image_pull_secret: 'none' is text; write null, or leave it out."),
+        ("vm.disk.iothread", "None", "vm.disk.iothread: 'None' is text; write null, or leave it out."),
+        ("governance", {"schedule": "none"}, "governance.schedule: 'none' is text; write null, or leave it out."),
         # References
         ("kubernetes.secret.user", "nobody", "kubernetes.secret.user: 'nobody' is not declared under users."),
         ("spark.output", "s3a://other/x", "spark.output: its bucket 'other' is not declared under buckets."),
@@ -204,6 +216,32 @@ def test_every_broken_reference_is_told_at_once(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("places", "inner", "outer"),
+    [
+        ({"output": "s3a://datalake/payments/"}, "payments.path", "spark.output"),
+        ({"output": "s3a://datalake/payments"}, "payments.path", "spark.output"),
+        ({"output": "s3a://datalake/x/..//payments/"}, "payments.path", "spark.output"),
+        ({"path": "s3a://datalake/test-output/payments/"}, "payments.path", "spark.output"),
+        ({"output": "s3a://checkpoints/payments/a/b"}, "spark.output", "payments.checkpoint"),
+        ({"event_logs": "s3a://datalake/payments/logs/"}, "spark.event_logs", "payments.path"),
+        ({"checkpoint": "s3a://datalake/payments/c/"}, "payments.checkpoint", "payments.path"),
+    ],
+)
+def test_one_programs_folder_is_never_in_anothers(tmp_path: Path, places: dict[str, str], inner: str, outer: str) -> None:
+    content = changed("kafka", {"topics": [{"name": "payments"}]})
+    content["buckets"].append({"name": "checkpoints"})
+    content["users"][0]["buckets"] = ["datalake", "checkpoints"]
+    content["payments"] = {k: v for k, v in places.items() if k in ("path", "checkpoint")}
+    content["spark"] |= {k: v for k, v in places.items() if k in ("output", "event_logs")}
+    (said,) = problems_of(tmp_path, content)
+    assert said.startswith(f"{inner}: ")
+    assert f" lies in {outer} (" in said
+    content["spark"] |= {"output": "s3a://datalake/payments-report/", "event_logs": "s3a://datalake/events/"}
+    content["payments"] = {}
+    assert LakeSpec.model_validate(content).payments, "a name that begins alike is another folder"
+
+
 def _paths(value: Any, at: str = "") -> list[str]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [p for k, v in items for p in (f"{at}{k}", *_paths(v, f"{at}{k}."))]
@@ -217,6 +255,21 @@ def test_no_value_anywhere_ends_in_anything_but_a_declaration_error(tmp_path_fac
         read_spec(file)
     except SpecError as error:
         assert all(p.endswith((".", "?")) and "pydantic" not in p for p in error.problems)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("vm.node", "PVE-Node1"),
+        ("vm.node", "p"),
+        ("vm.node", "9"),
+        *(("vm.disk.storage", s) for s in ("Fast.SSD_2", "a1", "local-lvm")),
+        ("users.1.name", "consoleadmin"),
+    ],
+)
+def test_what_proxmox_and_minio_take_is_taken(path: str, value: str) -> None:
+    content = changed("users", [*SHIPPED["users"], {"name": "x", "buckets": ["datalake"]}])
+    LakeSpec.model_validate(changed(path, value, content))
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:

@@ -1,5 +1,6 @@
 """The stream as a SparkApplication: its arguments, what restarts it, and what makes it another."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from include.lake.rotation import refers
 from include.lake.s3a import PREFIX
 from include.lake.secret import Secret
 from include.lake.spark import STREAM
-from include.lake.stream import FILES, arguments, digest_of, signed, stream_application
+from include.lake.stream import FILES, arguments, digest_of, misfit, signed, stream_application
 from include.lake.units import Seconds
 from tests.fakes.declared import streaming
 from tests.fakes.stream import Application, FakeStreams
@@ -44,6 +45,38 @@ def test_the_job_gets_what_is_declared() -> None:
     odd = PAYMENTS.model_copy(update={"path": "s3a://datalake/p", "checkpoint": "s3a://checkpoints/c", "trigger": Seconds.parse("500 ms")})
     given = arguments(odd, FakeStreams().surroundings(FILES))
     assert [given[given.index(f"--{n}") + 1] for n in ("path", "checkpoint", "trigger")] == ["s3a://datalake/p/", "s3a://checkpoints/c/", "0.5"]
+
+
+def test_no_digit_of_a_duration_is_lost_on_the_way() -> None:
+    long = PAYMENTS.model_copy(update={"duplicates_within": Seconds.parse("40 d"), "late_after": Seconds.parse("1234567.125 s")})
+    given = arguments(long, FakeStreams().surroundings(FILES))
+    assert [given[given.index(f"--{n}") + 1] for n in ("duplicates-within", "late-after")] == ["3456000", "1234567.125"]
+    made_for = {"format": 1, "topic": "payments", "path": "s3a://datalake/payments/", "duplicates_within": 3_456_001}
+    assert "duplicates_within 3456001 s (now 3456000 s)" in (misfit(long, json.dumps(made_for)) or "")
+
+
+@pytest.mark.parametrize(
+    ("made_for", "said"),
+    [({}, ""), ({"format": 9, "further": 1}, ""), ({"duplicates_within": 900.0}, ""), ({"topic": "other"}, "topic 'other' (now 'payments')"),
+     ({"path": "s3a://datalake/old/"}, "path 's3a://datalake/old/' (now 's3a://datalake/payments/')"),
+     ({"topic": "other", "duplicates_within": 60}, "topic 'other' (now 'payments'), duplicates_within 60 s (now 900 s)")],
+)  # fmt: skip
+def test_a_checkpoint_of_another_stream_is_known_before(made_for: dict[str, Any], said: str) -> None:
+    text = json.dumps({"format": 1, "topic": "payments", "path": "s3a://datalake/payments/", "duplicates_within": 900} | made_for)
+    problem = misfit(PAYMENTS, text) or ""
+    assert problem.partition(" was made for ")[2].partition(". ")[0] == said
+
+
+@pytest.mark.parametrize(("theirs", "now", "differs"), [("a", "b", True), ("a", "a", False), (None, "b", False), ("a", None, False)])
+def test_a_topic_that_was_made_again_is_told_where_both_ids_are_known(theirs: str | None, now: str | None, differs: bool) -> None:
+    made_for = {"format": 1, "topic": "payments", "path": "s3a://datalake/payments/", "duplicates_within": 900} | ({"topic_id": theirs} if theirs else {})
+    problem = misfit(PAYMENTS, json.dumps(made_for), now)
+    assert ("was made for topic_id 'a' (now 'b')" in (problem or "")) is differs is (problem is not None)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"topic": "payments"}', '{"duplicates_within": "soon"}', "3"])
+def test_what_only_the_driver_can_tell_is_left_to_it(text: str) -> None:
+    assert misfit(PAYMENTS, text) is None
 
 
 def test_one_that_runs_on_is_restarted_and_kept_and_a_micro_batch_is_neither() -> None:

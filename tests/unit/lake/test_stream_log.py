@@ -1,5 +1,6 @@
 """How far the stream is: sums, files and lag out of its log, and a log that must not be believed."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
     assert QueryLog("silver", None, [entry(0, 0), entry(1, 200_000, records=50)]).rate() == 50 / 200, "after a rest: since the commit before"
     assert QueryLog("silver", None, [entry(0, 0)]).rate() is None
     assert QueryLog("silver", None, [entry(0, 5), entry(1, 5)]).rate() is None
+
+
+@pytest.mark.parametrize(("text", "day"), [("2026-05-01", date(2026, 5, 1)), ("+58398-05-12", date.max), ("-4713-11-24", date.min), ("0000-06-01", date.min)])
+def test_a_file_is_of_a_day_of_the_calendar_whatever_its_year(text: str, day: date) -> None:
+    files = {"silver": [{"path": f"silver/batch=7/date={text}/a.parquet", "bytes": 1}]}
+    log = QueryLog("silver", None, [entry(0, 0) | {"files": files}])
+    assert log.by_day("silver") == {day: files["silver"]}
 
 
 def test_before_the_first_batch_and_after_all_were_compacted() -> None:

@@ -213,6 +213,7 @@ def test_thought_better_of_it_goes_back_without_an_error() -> None:
 def test_a_third_one_is_declared_meanwhile() -> None:
     guest = unfinished()
     guest.sources[str(LAKE.minio_binary.source)] = ("third", ELF, AGPL)
+    guest.origins["new"] = "the declaration before"
     guest.run()
     guest.works_with("third")
     assert guest.proofs == ["old", "new", "new", "third"], "what was begun is finished first"

@@ -54,7 +54,15 @@ def test_commands_that_pages_show_are_accepted() -> None:
 @pytest.mark.parametrize(("args", "code", "cause"), [
     (["--ndjson", "-", "--rate", "0"], 2, "Unable to use --rate 0: an epoch holds"),
     (["--ndjson", "-", "--duration", "-1"], 2, "Unable to use --duration -1: it must be above 0"),
+    (["--ndjson", "-", "--duration", "nan"], 2, "Unable to use --duration nan: it must be above 0"),
+    (["--ndjson", "-", "--duration", "inf"], 2, "Unable to use --duration inf: it is more than 100,000,000,000 seconds"),
+    (["--ndjson", "-", "--duration", "1e300"], 2, "Unable to use --duration 1e+300: it is more"),
+    (["--ndjson", "-", "--epoch", "nan"], 2, "Unable to use --epoch nan: an epoch lasts from 0.001 to 240 seconds"),
+    (["--ndjson", "-", "--epoch", "inf"], 2, "Unable to use --epoch inf: an epoch lasts"),
+    (["--ndjson", "-", "--epoch", "0"], 2, "Unable to use --epoch 0: an epoch lasts"),
     (["--ndjson", "-", "--start", "soon"], 2, "Unable to use --start soon"),
+    (["--ndjson", "-", "--start", "9999-12-31T23:59:58"], 2, "Unable to use --start 9999-12-31T23:59:58: it lies outside of the years 1900 to 2999"),
+    (["--ndjson", "-", "--start", "0001-01-01T00:00:00+14:00"], 2, "Unable to use --start 0001-01-01"),
     (["--ndjson", "-", "--resume"], 1, "Unable to resume stdout"),
     (["--kafka", "localhost:9"], 2, "Unable to use --kafka: --kafka and --topic go together"),
     (["--parquet", "/proc/none"], 1, "Unable to write /proc/none"),
@@ -95,6 +103,13 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     assert process.stderr.read() == b""
 
 
+def test_a_full_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "simulator", "--ndjson=-", "--duration=3", *QUICK]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=120, check=False, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    assert (done.returncode, done.stderr) == (1, b"Unable to write stdout: No space left on device. Make room, and begin again.\n")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_between_epochs_and_resume_goes_on(number: signal.Signals, code: int, tmp_path: Path) -> None:
     """Also while it waits for an epoch's time, and with workers; the rest is the same as without a stop."""
@@ -114,11 +129,37 @@ def test_a_signal_ends_it_between_epochs_and_resume_goes_on(number: signal.Signa
     assert Path(file).read_bytes() == Path(file + "2").read_bytes()
 
 
+def test_counting_again_is_told_and_ends_at_a_signal(tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_bytes(b"")
+    sent = {"next": 10_000_000, "sizes": {"0": 0}, "stream": Stream(rate=50, accounts=200).record()}
+    Path(f"{file}.epoch.json").write_text(json.dumps(sent))
+    process = start("--ndjson", str(file), "--resume")
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=6)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert re.fullmatch(rb"(counting again what was sent: epoch [\d,]+ of 10,000,000\n)+nothing was sent; stopped, --resume goes on\n", said)
+    assert json.loads(Path(f"{file}.epoch.json").read_text()) == sent
+
+
 def test_a_stream_that_began_now_keeps_its_begin() -> None:
     args = cli.parser().parse_args(["--ndjson=x", "--start=now", "--resume", "--rate=5"])
     kept = Stream(start=1_000, rate=5, duration=7)
     assert cli.stream_of(args, kept) == kept
     assert cli.stream_of(args, None).start > 1_700_000_000
+
+
+def test_options_can_be_for_a_new_stream_only() -> None:
+    args = cli.parser().parse_args(["--ndjson=x", "--start=now", "--resume", "--rate=200", "--seed=3", "--keep-options"])
+    kept = Stream(start=1_000, rate=500, duration=7)
+    assert cli.stream_of(args, kept) == kept
+    new = cli.stream_of(args, None)
+    assert (new.rate, new.seed, new.start > 1_700_000_000) == (200, 3, True)
 
 
 def test_killed_for_good_and_resumed(tmp_path: Path) -> None:
@@ -133,7 +174,7 @@ def test_killed_for_good_and_resumed(tmp_path: Path) -> None:
     assert run("--parquet", str(tmp_path / "whole"), *options, "--speed-up=max").returncode == 0
 
     def files(where: Path) -> dict[str, bytes]:
-        return {str(p.relative_to(where)): p.read_bytes() for p in where.rglob("*") if p.is_file() and p.suffix != ".lock"}
+        return {str(p.relative_to(where)): p.read_bytes() for p in where.rglob("*") if p.is_file() and p.suffix not in (".lock", ".npz")}
 
     assert files(folder) == files(tmp_path / "whole")
 

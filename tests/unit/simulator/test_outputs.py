@@ -1,17 +1,20 @@
 """Outputs: killed at every step and resumed, nothing is missing and nothing is there twice."""
 
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
 import simulator.crew
-import simulator.run
+import simulator.state
 from simulator.crew import Plan, batches
 from simulator.epoch import Chain
 from simulator.errors import SimulatorError
@@ -167,6 +170,81 @@ def test_a_file_that_lost_its_end_is_not_continued(tmp_path: Path) -> None:
         send(ndjson(tmp_path, resume=True))
 
 
+@KINDS
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_no_epoch_file_speaks_of_is_not_erased(kind: Any, resume: bool, tmp_path: Path) -> None:
+    assert send(kind(tmp_path))
+    for path in [*tmp_path.glob("*.epoch.json"), *tmp_path.glob("out/epoch.json")]:
+        path.unlink()
+    before = contents(tmp_path)
+    with pytest.raises(SimulatorError, match=r"Unable to write .*: .* no .*epoch\.json .*\. Bring it back, or give another "):
+        send(kind(tmp_path, resume))
+    assert contents(tmp_path) == before
+
+
+def test_a_file_of_labels_that_is_somebody_elses_is_not_erased(tmp_path: Path) -> None:
+    (tmp_path / "labels.ndjson").write_bytes(b"mine\n")
+    with pytest.raises(SimulatorError, match=r"Unable to write .*labels\.ndjson: it is not empty"):
+        send(ndjson(tmp_path))
+    with pytest.raises(SimulatorError, match=r"Unable to write .*labels\.ndjson: it is not empty"):
+        LinesOutput("-", str(tmp_path / "labels.ndjson"), resume=False).begin(SHORT)
+    assert (tmp_path / "labels.ndjson").read_bytes() == b"mine\n"
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_labels_are_written_from_begin_to_end_or_not_at_all(labels: bool, tmp_path: Path) -> None:
+    """Left out for a while they would lack what was sent meanwhile, and what was there would be cut off."""
+    names = [str(tmp_path / "labels.ndjson"), None] if labels else [None, str(tmp_path / "labels.ndjson")]
+    stop = threading.Event()
+    run(SHORT, LinesOutput(str(tmp_path / "out"), names[0], resume=False), FAST, 1, stop, lambda told: stop.set())
+    before = contents(tmp_path)
+    with pytest.raises(SimulatorError, match=r"Unable to resume .*out: it was begun with(out)? --labels"):
+        send(LinesOutput(str(tmp_path / "out"), names[1], resume=True))
+    assert contents(tmp_path) == before
+
+
+@KINDS
+def test_a_full_disk_is_told_and_with_room_it_goes_on(kind: Any, tmp_path: Path, undisturbed: Any) -> None:
+    whole = undisturbed(kind)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, whole.values())) - 100, hard))
+    try:
+        with pytest.raises(SimulatorError, match=r"Unable to write .*: File too large\. Make room, and go on with --resume"):
+            send(kind(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert send(kind(tmp_path, resume=True))
+    assert contents(tmp_path) == whole
+
+
+@KINDS
+@pytest.mark.parametrize("step", ["fsync", "replace", "unlink"])
+def test_a_disk_that_fails_at_any_step_is_told(kind: Any, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Any) -> None:
+    stop = threading.Event()
+    run(SHORT, kind(tmp_path), FAST, 1, stop, lambda told: stop.set())
+    if kind is parquet:
+        (tmp_path / "out/events/epoch-0000000009.parquet").write_bytes(b"beyond")
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os if step == "fsync" else Path, step, full)
+        if kind is parquet or step != "unlink":
+            with pytest.raises(SimulatorError, match=r"Unable to write .*: No space left on device\. Make room, and go on with --resume"):
+                send(kind(tmp_path, resume=True))
+    assert send(kind(tmp_path, resume=True))
+    assert contents(tmp_path) == undisturbed(kind)
+
+
+@KINDS
+def test_an_epoch_file_that_may_not_be_read_is_told(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / ("out/epoch.json" if kind is parquet else "out.ndjson.epoch.json")
+    path.mkdir(parents=True)
+    with pytest.raises(SimulatorError, match=r"Unable to read .*epoch\.json: Is a directory"):
+        kind(tmp_path, resume=True).kept()
+
+
 def test_a_record_of_the_epoch_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     send(parquet(tmp_path))
     (tmp_path / "out/epoch.json").write_text("{")
@@ -204,11 +282,15 @@ def test_the_kept_state_is_a_shortcut_and_nothing_else(next_epoch: int, tmp_path
     assert load(file, SMALL, next_epoch - 1).next == 0
     file.write_bytes(file.read_bytes()[:100])
     assert load(file, SMALL, 5).next == 0
+    file.write_bytes(b"")  # as after a power cut
+    assert load(file, SMALL, 5).next == 0
+    np.save(tmp_path / "other.npy", np.zeros(3))
+    assert load(tmp_path / "other.npy", SMALL, 5).next == 0
     assert load(tmp_path / "none", SMALL, 5).next == 0
 
 
 def test_state_is_used_by_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Any) -> None:
-    monkeypatch.setattr(simulator.run, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(simulator.state, "SAVE_EVERY", 0.0)
     stop, state = threading.Event(), tmp_path / "state.npz"
     run(SHORT, ndjson(tmp_path), FAST, 1, stop, lambda told: stop.set() if told.batch.epoch == 2 else None, state)
     assert load(state, SHORT, 3).next == 3
@@ -218,6 +300,52 @@ def test_state_is_used_by_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert send(ndjson(tmp_path, resume=True), state=state)
     assert made == [3, 4]
     assert contents(tmp_path) == undisturbed(ndjson)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_the_state_it_counts_again_says_so_and_ends_when_asked(workers: int, tmp_path: Path, undisturbed: Any) -> None:
+    stop, again = threading.Event(), threading.Event()
+    run(SHORT, ndjson(tmp_path), FAST, 1, stop, lambda told: stop.set() if told.batch.epoch == 3 else None)
+    sent = contents(tmp_path)
+    seen: list[tuple[int, int]] = []
+
+    def counting(epoch: int, of: int) -> None:
+        seen.append((epoch, of))
+        if epoch == 2:
+            again.set()
+
+    state = tmp_path / "state.npz"
+    assert not run(SHORT, ndjson(tmp_path, resume=True), FAST, workers, again, lambda told: None, state, counting)
+    assert contents(tmp_path) == sent
+    assert seen == [(1, 4), (2, 4)]
+    assert load(state, SHORT, 4).next == 2  # what was counted is kept
+    again.clear()
+    assert run(SHORT, ndjson(tmp_path, resume=True), FAST, workers, again, lambda told: None, state, counting)
+    assert seen[2:] == [(3, 4), (4, 4)]
+    assert contents(tmp_path) == undisturbed(ndjson)
+
+
+def test_the_state_is_kept_as_soon_as_it_is_counted(tmp_path: Path) -> None:
+    stop, state = threading.Event(), tmp_path / "state.npz"
+    run(SHORT, ndjson(tmp_path), FAST, 1, stop, lambda told: stop.set() if told.batch.epoch == 2 else None)
+    stop.clear()
+    run(SHORT, ndjson(tmp_path, resume=True), FAST, 1, stop, lambda told: stop.set(), state)
+    assert load(state, SHORT, 4).next == 3
+
+
+@pytest.mark.parametrize("stopped", [0, 1, 2])
+def test_the_state_is_never_ahead_of_what_was_sent(stopped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers make epochs ahead: a state of these would be of no use to who goes on before them."""
+    monkeypatch.setattr(simulator.state, "SAVE_EVERY", 0.0)
+    stop, state, long = threading.Event(), tmp_path / "state.npz", replace(SHORT, duration=8)
+    run(long, ndjson(tmp_path), FAST, 3, stop, lambda told: stop.set() if told.batch.epoch == 3 + stopped else None, state)
+    assert 0 < load(state, long, 4 + stopped).next <= 4 + stopped
+
+
+def test_a_stream_that_is_at_its_end_is_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert send(ndjson(tmp_path))
+    monkeypatch.setattr(simulator.crew, "make", None)
+    assert send(ndjson(tmp_path, resume=True))
 
 
 def test_a_worker_that_fails_is_told(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import paramiko
 import pytest
 
 from include.adapters.host import shell
+from include.adapters.host.files import Files
 from include.adapters.host.ssh import Guest, NotRoot
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
@@ -40,6 +41,7 @@ class Door(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: paramiko.Channel, command: bytes) -> None:
+        began = time.monotonic()
         process = subprocess.Popen(["sh", "-c", command], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdin and process.stdout and process.stderr
 
@@ -56,14 +58,16 @@ class Door(paramiko.ServerInterface):
 
         threading.Thread(target=feed, daemon=True).start()
         (told := threading.Thread(target=errors, daemon=True)).start()
-        with suppress(OSError):
+        with suppress(OSError, EOFError):
             while block := os.read(process.stdout.fileno(), 65536):
                 channel.sendall(block)
             told.join()
             code = process.wait()
+            time.sleep(max(0.0, began + 0.05 - time.monotonic()))  # that the command was begun is told first, and by another thread
             if code >= 0:  # a signal leaves no exit code behind
                 channel.send_exit_status(code)
-        channel.close()
+        with suppress(EOFError):
+            channel.close()
         process.kill()
         process.wait()
 
@@ -289,12 +293,47 @@ def test_nobody_there_is_out_of_reach_at_once() -> None:
                 call()
 
 
+@pytest.mark.parametrize("host", ["..", f"{'a' * 64}.example", "a..b"])
+def test_a_host_that_is_no_name_is_told(host: str) -> None:
+    guest = Guest(Connection("lake_host", "ssh", host, "root", Secret("pw")))
+    for call in (lambda: guest.run("true"), lambda: guest.locked("x").__enter__(), lambda: guest.send(Path(__file__), "cat")):
+        with pytest.raises(LakeError, match=r"that is no name of a host\. Correct host of the connection 'lake_host'"):
+            call()
+
+
 def test_a_connection_that_broke_is_told_and_the_next_command_opens_another(server: Server, guest: Guest) -> None:
     guest.run("true")
     server.cut()
     with pytest.raises(Unreachable):
         guest.run("true")
     assert guest.run("echo again").out == "again\n"
+
+
+@pytest.mark.parametrize("broken", ["cut", "Ctrl-C"])
+@pytest.mark.parametrize("arrived", [0, 5])
+def test_a_file_stays_as_it_was_when_the_connection_breaks_before_all_of_it_is_there(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, arrived: int
+) -> None:
+    guest, send, (file, done) = Files(server.guest()._connection), paramiko.Channel.sendall, (tmp_path / "file", tmp_path / "done")
+    file.write_text("as it was\n")
+
+    def breaks(channel: paramiko.Channel, content: bytes) -> None:
+        send(channel, content[:arrived])
+        if broken == "Ctrl-C":
+            raise KeyboardInterrupt
+        server.cut()
+
+    command = guest._command
+    monkeypatch.setattr(guest, "_command", lambda script, args: command(f"trap 'touch {done}' EXIT\n{script}", args))
+    monkeypatch.setattr(paramiko.Channel, "sendall", breaks)
+    with pytest.raises(KeyboardInterrupt if broken == "Ctrl-C" else Unreachable):
+        guest.write('printf %s "$content" >"$1"', str(file), content=b"what is new\n")
+    deadline = time.monotonic() + 10
+    while not done.exists():
+        assert time.monotonic() < deadline, "what was begun over there has not ended"
+        time.sleep(0.01)
+    assert file.read_text() == "as it was\n"
+    guest.close()
 
 
 def test_a_file_arrives_compressed_and_whole(guest: Guest, tmp_path: Path) -> None:
@@ -306,16 +345,119 @@ def test_a_file_arrives_compressed_and_whole(guest: Guest, tmp_path: Path) -> No
         guest.send(tmp_path / "file", "cat >/dev/null; echo no space left >&2; exit 1")
 
 
-def test_a_writer_keeps_another_out_until_it_is_done(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = server.guest(), server.guest()
-    lock = tmp_path / "lock"
-    for g in (first, second):
-        command = g._command
-        monkeypatch.setattr(g, "_command", lambda script, args, command=command: command(script.replace("/run/homelake", str(lock)), args))
+def test_what_ends_before_all_has_been_sent_is_told_with_its_cause(server: Server, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(8_000_000))
+    for call in (lambda: guest.send(tmp_path / "big", "echo full >&2; exit 1"), lambda: guest.run("echo full >&2; exit 1", stdin=bytes(8_000_000))):
+        with pytest.raises(LakeError, match=r"Unable to run a command on the lake's VM: full \(exit code 1\)\.") as caught:
+            call()
+        assert not isinstance(caught.value, Unreachable)
+    (tmp_path / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    other = server.guest("debian")
+    for call in (lambda: other.send(tmp_path / "big", "cat"), lambda: other.run("cat", stdin=bytes(8_000_000))):
+        with pytest.raises(NotRoot, match="a password is required"):
+            call()
+    other.close()
+
+
+def test_a_connection_that_breaks_while_a_file_is_sent_is_no_failure_of_the_command(
+    server: Server, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(100_000))
+    send = paramiko.Channel.sendall
+
+    def breaks(channel: paramiko.Channel, content: bytes) -> None:
+        server.cut()
+        send(channel, content)
+
+    monkeypatch.setattr(paramiko.Channel, "sendall", breaks)
+    for call in (lambda: guest.send(tmp_path / "big", "cat >/dev/null"), lambda: guest.run("cat >/dev/null", stdin=b"x")):
+        with pytest.raises(Unreachable, match="Unable to reach the lake's VM"):
+            call()
+
+
+@pytest.fixture
+def writers(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Guest]]:
+    """Three who may write to one VM, whose lock lies in a folder of the test's own."""
+    made = [server.guest() for _ in range(3)]
+    for guest in made:
+        command = guest._command
+        monkeypatch.setattr(guest, "_command", lambda script, args, command=command: command(script.replace("/run/homelake", str(tmp_path / "lock")), args))
+    yield made
+    for guest in made:
+        guest.close()
+
+
+def test_a_writer_keeps_another_out_until_it_is_done(writers: list[Guest]) -> None:
+    first, second, _ = writers
+    for _ in range(3):
+        with first.locked("the first"):
+            with pytest.raises(Unreachable, match=r"Unable to reach the lake alone: another writer works on it \(the first\)\. Wait for it, and run again\."):
+                second.locked("the second").__enter__()
+        with second.locked("the second"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("sudo", "error", "told"),
+    [
+        ("echo 'sudo: a password is required' >&2; exit 1", NotRoot, r"Unable to act as root on the lake's VM: sudo: a password is required\. Let debian use"),
+        ("echo 'no bash' >&2; exit 127", LakeError, r"Unable to run a command on the lake's VM: no bash \(exit code 127\)"),
+        ("kill -9 $PPID; kill -9 $$", Unreachable, r"Unable to reach the lake's VM: the command ended without an exit code"),
+    ],
+)
+def test_a_lock_that_nobody_could_ask_for_is_not_another_writers(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo: str, error: type[LakeError], told: str
+) -> None:
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\n{sudo}\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    guest = server.guest("debian")
+    with pytest.raises(LakeError, match=told) as caught:
+        guest.locked("x").__enter__()
+    assert type(caught.value) is error
+    guest.close()
+
+
+def test_a_place_where_no_lock_can_be_is_told(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    guest = server.guest()
+    command = guest._command
+    monkeypatch.setattr(guest, "_command", lambda script, args: command(script.replace("/run/homelake", str(tmp_path / "file/lock")), args))
+    with pytest.raises(LakeError, match="Not a directory"):
+        guest.locked("x").__enter__()
+    guest.close()
+
+
+def test_a_writer_whose_connection_broke_has_the_lock_again_before_it_goes_on(server: Server, writers: list[Guest]) -> None:
+    first, second, third = writers
     with first.locked("the first"):
-        with pytest.raises(Unreachable, match=r"Unable to reach the lake alone: another writer works on it \(the first\)\. Wait for it, and run again\."):
+        first._client.get_transport().close()  # type: ignore[union-attr] # on this side: what holds the lock over there may live on for a while
+        with pytest.raises(Unreachable):
+            first.run("true")
+        assert first.run("echo on").out == "on\n"
+        with pytest.raises(Unreachable, match=r"another writer works on it \(the first\)"):
             second.locked("the second").__enter__()
-    with second.locked("the second"):
+    with third.locked("the third"):
         pass
-    first.close()
-    second.close()
+
+
+def test_a_writer_that_lost_the_lock_to_another_writes_no_more(server: Server, writers: list[Guest]) -> None:
+    first, second, _ = writers
+    with first.locked("the first"):
+        server.cut()
+        with pytest.raises(Unreachable):
+            first.run("true")
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                entered = second.locked("the second")
+                entered.__enter__()
+                break
+            except Unreachable:
+                assert time.monotonic() < deadline
+        with pytest.raises(Unreachable, match=r"another writer works on it \(the second\)"):
+            first.run("echo never")
+        entered.__exit__(None, None, None)
+        assert first.run("echo on").out == "on\n"

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.adapters.metrics import past as module
+from include.adapters.metrics.parquet import encode
 from include.adapters.metrics.past import Past
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
@@ -104,7 +105,7 @@ def test_a_list_has_the_newest_first_and_reads_footers_only(past: Past, store: F
     monkeypatch.setattr(store, "get", lambda key, part: (read.append(len(get(key, part)[1])), get(key, part))[1])
     found = past.list()
     assert [j["name"] for j in found] == ["job-5", "job-4", "job-3", "job-2"]
-    assert set(found[0]) == {"namespace", "name", "main", "started", "ended", "phase", "totals", "waste", "origin"}
+    assert set(found[0]) == {"namespace", "name", "stamp", "main", "started", "ended", "phase", "totals", "waste", "origin"}
     assert found[0]["totals"]["done"] == 7
     assert sum(read) < sum(map(len, store.objects.values())) / 2
     store.asked.clear()
@@ -135,6 +136,26 @@ def test_the_latest_of_a_name_is_read_and_never_one_that_only_ends_alike(past: P
     found = past.read("spark-jobs", "job-1")
     assert found
     assert len(found["series"]["total"]["at"]) == 2
+
+
+def test_a_stream_that_was_started_again_is_told_by_its_start(past: Past, store: FakeS3) -> None:
+    for i in range(3):
+        past.write(job("payments-stream", STARTED + 60 * i), {"total": course(i + 1)})
+    listed = past.list()
+    assert [j["name"] for j in listed] == ["payments-stream"] * 3
+    assert [j["stamp"] for j in listed] == ["20261126T221500Z", "20261126T221400Z", "20261126T221300Z"]
+    assert [j["stamp"] for j in past.list()] == [j["stamp"] for j in listed], "and what was read once is told the same"
+    store.asked.clear()
+    found = [past.read("spark-jobs", "payments-stream", j["stamp"]) for j in listed]
+    assert [(f["application"]["started"] - STARTED, len(f["series"]["total"]["at"])) for f in found if f] == [(120, 3), (60, 2), (0, 1)]
+    assert {verb for verb, _ in store.asked} == {"get"}, "nothing has to be looked for"
+
+
+@pytest.mark.parametrize("stamp", ["20261126T221301Z", "latest", "../20261126T221300Z", "20261126T221300Z-a", "20261126T221300Z\n"])
+def test_what_did_not_start_then_is_none(past: Past, store: FakeS3, stamp: str) -> None:
+    past.write(job("a-job"), {"total": course()})
+    assert past.read("spark-jobs", "job", stamp) is None
+    assert past.read("spark-jobs", "a-job", stamp) is None
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("spark-jobs", "nosuch"), ("../x", "job"), ("spark-jobs", "a/b"), ("", ""), ("spark-jobs", ".")])
@@ -173,3 +194,38 @@ def test_a_refusal_and_a_store_out_of_reach_are_told(past: Past, store: FakeS3) 
         Past(away, "datalake").list()
     assert str(caught.value) == "Unable to reach MinIO for datalake/_homelake/jobs/: connection refused. See the connection lake_s3."
     assert "hunter2" not in str(caught.value)
+
+
+def test_of_several_who_watched_the_course_that_begins_first_stays(past: Past, store: FakeS3) -> None:
+    late = {"total": {"at": [STARTED + 50.0, STARTED + 60.0]}}
+    early = {"total": {"at": [STARTED + 5.0, STARTED + 60.0]}}
+    key = f"{PREFIX}20261126T221300Z-spark-job-1.parquet"
+    assert [past.write_longest(job(), series) for series in (late, late, early, late, {})] == [key, "", key, "", ""]
+    found = past.read("spark-jobs", "spark-job-1")
+    assert found
+    assert found["series"]["total"]["at"] == early["total"]["at"]
+    assert list(store.objects) == [key]
+
+
+def test_what_another_writes_meanwhile_is_looked_at_again(past: Past, store: FakeS3) -> None:
+    def course_from(seconds: float) -> bytes:
+        return encode(job(), {"total": {"at": [STARTED + seconds]}})
+
+    mine = {"total": {"at": [STARTED + 10.0]}}
+    store.meanwhile = [course_from(30)]
+    assert past.write_longest(job(), mine) != "", "the other's begins later"
+    store.objects.clear()
+    store.meanwhile = [course_from(30), course_from(5)]
+    assert past.write_longest(job(), mine) == "", "and then one that begins earlier"
+    store.objects.clear()
+    store.meanwhile = [course_from(30 + i) for i in range(9)]
+    with pytest.raises(LakeError, match="somebody else writes it again and again"):
+        past.write_longest(job(), mine)
+
+
+def test_an_object_that_is_none_of_ours_does_not_keep_a_job_out(past: Past, store: FakeS3) -> None:
+    store.objects[f"{PREFIX}20261126T221300Z-spark-job-1.parquet"] = b"nonsense"
+    assert past.write_longest(job(), {"total": {"at": [STARTED]}}) != ""
+    store.refuse = "AccessDenied"
+    with pytest.raises(LakeError, match="MinIO answers AccessDenied"):
+        past.write_longest(job(), {"total": {"at": [STARTED]}})

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from include.adapters.metrics.collector import Collector
 from include.adapters.metrics.drivers import Driver, Drivers
 from include.adapters.metrics.requests import Requests
 from include.adapters.metrics.sources import Sources
 from include.lake.errors import LakeError
 from include.lake.metrics.fold import Sweep
 from tests.unit.adapters.metrics.playback import APPLICATIONS, BUSY, EVENTS, EXECUTORS, PAGE, PODS, STAGES, STREAM_ID, SUMMARY, Playback, playback, status
+from tests.unit.conftest import recorded
 
 DRIVER, BUSY_DRIVER = ("spark-jobs", "payments-stream-driver"), ("spark-jobs", "busy-1-driver")
 
@@ -195,6 +197,17 @@ def test_the_tail_of_a_log(api: Playback) -> None:
     assert dict(api.asked)[path] == {"tailLines": ["20"], "limitBytes": [str(2**20)]}
     with pytest.raises(LakeError, match=r"^Unable to read the log of the pod spark-jobs/nobody: .*not found\.$"):
         sources(api).log("spark-jobs", "nobody", 20)
+
+
+def test_the_application_itself(api: Playback) -> None:
+    there = json.loads(recorded("metrics/sparkapplications-1.json"))["items"][0]
+    name = there["metadata"]["name"]
+    api.answers[f"{APPLICATIONS}/{name}"] = (200, json.dumps(there))
+    assert sources(api).manifest("spark-jobs", name) == there
+    shown = Collector(sources(api)).manifest("spark-jobs", name)
+    assert (shown["metadata"]["uid"], shown["spec"]["sparkConf"]["spark.hadoop.fs.s3a.aws.credentials.provider"]) == (there["metadata"]["uid"], "(left out)")
+    with pytest.raises(LakeError, match=r"^Unable to .*SparkApplication spark-jobs/nobody"):
+        sources(api).manifest("spark-jobs", "nobody")
 
 
 def test_the_second_recording_after_the_first(api: Playback) -> None:

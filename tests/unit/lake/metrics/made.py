@@ -33,7 +33,7 @@ def use(of: PodFact, at: float, **more: Any) -> PodUse:
 
 
 def executor(id: str = "1", **more: Any) -> ExecutorFact:
-    whole = {"id": id, "active": True, "cores": 1, "heap": 1e8, "off_heap": 1e7, "gc_seconds": 0.0, "running": 0, "done": 0, "failed": 0, "input_bytes": 0.0,
+    whole = {"id": id, "active": True, "cores": 1, "heap": 1e8, "off_heap": 1e7, "spark_off_heap": 0.0, "direct": 2e6, "mapped": 0.0, "gc_seconds": 0.0, "running": 0, "done": 0, "failed": 0, "input_bytes": 0.0,
              "shuffle_read": 0.0, "shuffle_written": 0.0}  # fmt: skip
     return ExecutorFact(**{**whole, **more})
 

@@ -52,6 +52,20 @@ def test_the_recorded_stream() -> None:
     json.dumps(snapshot.as_json(), allow_nan=False)
 
 
+def test_a_node_whose_clock_is_behind_loses_no_figures_when_an_executor_comes() -> None:
+    memory = Fold()
+    driver, first, second = pod("driver"), pod("1"), pod("2")
+    told = {("jobs", "job-driver"): DriverFacts(tuple(executor(id) for id in ("driver", "1", "2")))}
+    for n in range(30):
+        at = T0 + 10 * n
+        measured = tuple(use(p, at - 120, cpu=1.0, memory=5) for p in (driver, first, *([second] if n > 16 else ())))
+        seen = (driver, first) if n < 15 else (driver, first, second)
+        job = one(memory.fold(sweep(at, *seen, uses=measured, drivers=told), interval=2))
+        assert job.now is not None
+        assert (job.now.at, job.now.cpu) == (at - 120, 3 if n > 16 else 2)
+    assert len(memory.series("jobs", "job")["total"]) == 30
+
+
 def test_the_recorded_job_whose_executor_finds_no_place() -> None:
     job = one(fold(recorded_sweep(1)), "busy-1")
     assert (job.phase, job.churn.started) == ("running", 0)
@@ -119,7 +133,7 @@ def test_running_out_of_memory_is_remembered_when_the_pod_is_gone() -> None:
     for at in range(20, 4000, 20):  # others come and go, more than are kept
         memory.fold(sweep(T0 + at, driver, pod(str(at))), interval=2)
     job = one(memory.fold(sweep(T0 + 4000, driver), interval=2))
-    assert (job.churn.started, job.churn.out_of_memory) == (200, 1)
+    assert (job.churn.started, job.churn.out_of_memory, job.churn.out_of_memory_at) == (200, 1, T0 + 9)
     assert len(job.pods) <= GONE_KEPT + 3
     assert job.churn.lost == 199, "the last is not yet decided"
 
@@ -208,6 +222,40 @@ def test_one_that_vanished_while_it_ran_is_over() -> None:
     memory.fold(sweep(T0 + 10, pod("driver"), uses=(use(pod("driver"), T0 + 9, cpu=1),)), interval=2)
     assert memory.fold(sweep(T0 + 20, apps=()), interval=2).applications == ()
     assert len(memory.series("jobs", "job")["total"]) == 1
+
+
+def test_a_stream_that_was_removed_has_ended_with_its_course() -> None:
+    memory, stream = Fold(), app(stream=True)
+    driver = pod("driver")
+    memory.fold(sweep(T0 + 10, driver, apps=(stream,), uses=(use(driver, T0 + 9, cpu=1),)), interval=2)
+    assert memory.ended() == ()
+    again = replace(stream, uid="its-successor", created=T0 + 19)
+    memory.fold(sweep(T0 + 20, apps=(again,)), interval=2)
+    ((ended, series),) = memory.ended()
+    assert (ended.uid, ended.phase, ended.ended, ended.now) == (stream.uid, "done", T0 + 20, None), "by being removed"
+    assert [(p.phase, p.reason, p.ended) for p in ended.pods] == [("Unknown", "Deleted", T0 + 20)]
+    assert series["total"].column("cpu") == [1]
+    memory.fold(sweep(T0 + 30, apps=(again,)), interval=2)
+    assert memory.ended() == (), "told once"
+
+
+def test_a_stream_that_was_removed_for_an_error_has_failed() -> None:
+    memory, driver = Fold(), pod("driver")
+    memory.fold(sweep(T0 + 10, driver, apps=(app(stream=True, state="FAILING", error="ExitCode: 2"),), uses=(use(driver, T0 + 9, cpu=1),)), interval=2)
+    memory.fold(sweep(T0 + 20, apps=()), interval=2)
+    assert [(e.application.phase, e.application.error) for e in memory.ended()] == [("failed", "ExitCode: 2")]
+
+
+def test_what_has_ended_is_told_in_the_end_it_had_and_not_without_a_course() -> None:
+    memory, driver = Fold(), pod("driver")
+    memory.fold(sweep(T0 + 10, driver, apps=(app(), app("old", state="COMPLETED", ended=T0)), uses=(use(driver, T0 + 9, cpu=1),)), interval=2)
+    assert memory.ended() == (), "of one that was over before there is no course"
+    memory.fold(Sweep(T0 + 15), interval=2)
+    assert memory.ended() == (), "a cluster that does not answer has removed nothing"
+    memory.fold(sweep(T0 + 20, driver, apps=(app(state="FAILED", error="no such file", ended=T0 + 18),)), interval=2)
+    assert [(e.application.phase, e.application.error, e.application.ended) for e in memory.ended()] == [("failed", "no such file", T0 + 18)]
+    memory.fold(sweep(T0 + 30, apps=()), interval=2)
+    assert memory.ended() == ()
 
 
 def test_warnings_are_ten_at_most_and_outlive_the_api_server() -> None:

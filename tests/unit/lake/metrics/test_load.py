@@ -14,6 +14,7 @@ from include.lake.metrics import parse
 from include.lake.metrics.fold import Fold
 from include.lake.metrics.series import CAPACITY, Series
 from include.lake.metrics.view import Figures
+from tests.timing import fastest
 from tests.unit.lake.metrics.made import document, many, recorded_sweep
 
 APPLICATIONS, EXECUTORS = 200, 20
@@ -25,9 +26,9 @@ def test_a_sweep_is_folded_within_its_bound() -> None:
     one, memory, took = recorded_sweep(2), Fold(), []
     for i in range(4):
         sweep = many(one, APPLICATIONS, EXECUTORS, one.at + 10 * i)
-        began = time.process_time()
+        began = time.thread_time()
         snapshot = memory.fold(sweep, interval=2)
-        took.append(time.process_time() - began)
+        took.append(time.thread_time() - began)
     assert len(snapshot.applications) == APPLICATIONS
     assert sum(len(a.pods) for a in snapshot.applications) == PODS
     assert all(p.now is not None and p.now.received is not None for a in snapshot.applications for p in a.pods), "each with its figures and rates"
@@ -37,12 +38,14 @@ def test_a_sweep_is_folded_within_its_bound() -> None:
 def test_lists_are_parsed_within_their_bound() -> None:
     pods = [json.dumps(p) for p in document("pods-2")["items"]]
     page = json.dumps(document("summary-2"))
-    began = time.process_time()
-    for i in range(PODS):
-        parse.pod(json.loads(pods[i % len(pods)]))
-    for _ in range(100):  # nodes
-        parse.summary(json.loads(page), {})
-    took = time.process_time() - began
+
+    def lists() -> None:
+        for i in range(PODS):
+            parse.pod(json.loads(pods[i % len(pods)]))
+        for _ in range(100):  # nodes
+            parse.summary(json.loads(page), {})
+
+    took = fastest(lists)
     assert took < PARSE_SECONDS, f"parsing took {took} s"
 
 

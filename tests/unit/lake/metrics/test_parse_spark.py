@@ -16,12 +16,14 @@ def test_executors_and_the_driver() -> None:
     assert (one.active, one.cores, one.heap, one.off_heap, one.running, one.done, one.failed) == (True, 1, 373137632, 181722744, 2, 112, 0)
     assert (one.input_bytes, one.shuffle_read, one.shuffle_written, one.removed) == (24995504, 2360343, 2659890, "")
     assert one.gc_seconds == 1.184, "the JVM's own count, not the tasks' 1.026"
+    assert (one.spark_off_heap, one.direct, one.mapped) == (0, 2586903, 0), "nothing is a figure, too"
     assert (found["driver"].heap, found["driver"].gc_seconds) == (142200800, 2.492)
 
 
 def test_an_executor_without_a_heartbeat_yet_tells_no_heap() -> None:
     [new] = parse_spark.executors([{"id": "2", "isActive": False, "totalGCTime": 5, "removeReason": "Executor killed by driver."}])
     assert (new.heap, new.off_heap, new.gc_seconds, new.removed) == (None, None, 0.005, "Executor killed by driver.")
+    assert (new.spark_off_heap, new.direct, new.mapped) == (None, None, None)
 
 
 def test_stages() -> None:

@@ -28,7 +28,7 @@ def test_figures_are_never_negative_whatever_counters_do(steps: list[tuple[float
         at += gap
         track.update(use(track.fact, at, cpu_seconds=seconds, received=received, sent=received), executor(gc_seconds=gc, shuffle_read=shuffle), at)
         assert track.now is not None
-        for value in (track.now.cpu, track.now.received, track.now.sent, track.now.shuffle):
+        for value in (track.now.cpu, track.now.received, track.now.sent, track.now.shuffle_read, track.now.shuffle_written):
             assert value is None or value >= 0
         assert track.now.gc is None or 0 <= track.now.gc <= 1
 
@@ -52,8 +52,9 @@ def test_an_older_sample_is_no_news() -> None:
 def test_sparks_figures_are_fresh_between_the_kubelets_samples() -> None:
     track = PodTrack(pod())
     track.update(use(track.fact, T0 + 10, cpu=0.5), executor(running=1, heap=10.0), T0 + 10)
-    track.update(use(track.fact, T0 + 10, cpu=0.5), executor(running=3, heap=20.0), T0 + 12)
+    track.update(use(track.fact, T0 + 10, cpu=0.5), executor(running=3, heap=20.0, direct=5.0, mapped=0.0), T0 + 12)
     assert track.now is not None
+    assert (track.now.off_heap, track.now.spark_off_heap, track.now.direct, track.now.mapped) == (1e7, 0, 5, 0)
     assert (track.now.at, track.now.tasks, track.now.heap, len(track.series)) == (T0 + 10, 3, 20, 1)
 
 
@@ -63,7 +64,7 @@ def test_shares_and_rates_of_spark_are_between_points() -> None:
     track.update(use(track.fact, T0 + 10), executor(gc_seconds=1.5, shuffle_read=150), T0 + 15)
     track.update(use(track.fact, T0 + 20), executor(gc_seconds=2, shuffle_read=200, shuffle_written=50), T0 + 20)
     assert track.now is not None
-    assert (track.now.gc, track.now.shuffle) == (0.1, 15)
+    assert (track.now.gc, track.now.shuffle_read, track.now.shuffle_written) == (0.1, 10, 5)
 
 
 def test_the_network_has_its_own_moments() -> None:
@@ -75,11 +76,38 @@ def test_the_network_has_its_own_moments() -> None:
 
 def test_without_the_kubelet_spark_makes_the_points() -> None:
     track = PodTrack(pod())
-    for at in range(0, 60, 2):
+    for at in range(0, 61, 2):
         track.update(None, executor(running=2), T0 + at)
-    assert track.series.column("at") == [T0 + at for at in range(0, 60, 10)]
+    assert track.series.column("at") == [T0 + at for at in (32, 42, 52)], "the kubelet is waited for first"
     assert track.now is not None
     assert (track.now.cpu, track.now.memory, track.now.heap, track.now.tasks) == (None, None, 1e8, 2)
+
+
+@pytest.mark.parametrize("apart", [-300, -20, 0, 20, 300])
+def test_the_nodes_clock_may_be_another_than_the_collectors(apart: float) -> None:
+    """The kubelet measures each 10 s, is away for a minute and a half, and comes back."""
+    track = PodTrack(pod())
+    for second in range(0, 300, 2):
+        measured = None if second < 12 or 100 <= second < 190 else T0 + apart + second // 10 * 10 - 2
+        told = None if measured is None else use(track.fact, measured, cpu=0.5, memory=7)
+        fresh = track.update(told, executor(running=1), T0 + second)
+        if fresh:
+            assert track.now is not None
+            assert (track.now.at, track.now.cpu, track.now.memory) == (measured, 0.5, 7)
+    at, cpu = track.series.column("at"), track.series.column("cpu")
+    assert len([v for v in cpu if v is not None]) == 9 + 11, "no sample of the kubelet is left out"
+    alone = [moment for moment, value in zip(at, cpu, strict=True) if value is None and moment is not None]
+    assert len(alone) == 7, "and while it is away Spark alone makes the points, by the node's clock"
+    assert T0 + apart + 90 < min(alone) < max(alone) < T0 + apart + 190
+
+
+def test_a_new_sample_counts_whatever_the_moment_of_sparks_points() -> None:
+    track = PodTrack(pod())
+    for at in range(0, 60, 2):
+        track.update(None, executor(running=2), T0 + at)
+    track.update(use(track.fact, T0 - 300, cpu=0.5, memory=7), executor(running=1), T0 + 60)
+    assert track.now is not None
+    assert (track.now.at, track.now.cpu, track.now.memory) == (T0 - 300, 0.5, 7), "the kubelet was never heard before, its clock not known"
 
 
 @pytest.mark.parametrize(
