@@ -81,7 +81,8 @@ class Binaries:
         path, _, version = module.partition("@")
         command = [go, "install", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", _flags(path, version), module]  # no debugger: a tenth less to compile
         # GOPATH/bin is used, not GOBIN: Go refuses GOBIN when it builds for another machine.
-        environment = os.environ | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": _GOARCH.get(machine, machine)}
+        environment = {"GOGC": "off", "GOMEMLIMIT": "2GiB"} | os.environ  # the compiler's garbage collection takes a seventh of its time
+        environment |= {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": _GOARCH.get(machine, machine)}
         environment |= {"GOPATH": str(scratch / "go"), "GOMODCACHE": go_env(go, "GOMODCACHE")[0], "GOFLAGS": "-modcacherw"}
         environment.pop("GOBIN", None)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=scratch)

@@ -78,6 +78,7 @@ def test_buckets_are_as_declared_to_a_bare_client(several: Several) -> None:
     assert s3.get_bucket_lifecycle_configuration(Bucket="datalake")["Rules"][0]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
 
 
+@pytest.mark.long
 def test_retention_and_lifecycle_changed_by_hand_are_drift_and_are_repaired(several: Several) -> None:
     s3 = several.site.s3()
     s3.put_object_lock_configuration(Bucket="kept", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})

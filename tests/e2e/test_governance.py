@@ -154,6 +154,7 @@ def governance(converged: Site, tmp_path_factory: pytest.TempPathFactory) -> Ite
     server.server_close()
 
 
+@pytest.mark.long
 def test_a_lake_as_declared_is_told_so_and_nothing_is_written(governance: Governance) -> None:
     s3, unfinished = governance.site.s3(), {"Bucket": "datalake", "Key": "governance/unfinished"}
     unfinished["UploadId"] = s3.create_multipart_upload(**unfinished)["UploadId"]

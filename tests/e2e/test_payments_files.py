@@ -9,7 +9,7 @@ import pytest
 from bench.spark_home import QUICK, spark_environment, spark_submit
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(300)]  # a Spark of its own is made for it: a minute
 
 
 def test_of_a_failed_attempt_nothing_is_named_or_left(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def lost(site: Site, written: dict[str, str]) -> list[str]:
         return [k for k in pool.map(check, written) if k]
 
 
+@pytest.mark.long
 def test_after_a_reboot_all_is_there_untouched(converged: Site) -> None:
     before, body = boot_id(converged), os.urandom(100_000)
     converged.s3().put_object(Bucket=BUCKET, Key="reboot/object", Body=body)

@@ -129,6 +129,7 @@ def other_root(converged: Site) -> dict[str, str]:
     return {"AIRFLOW_CONN_MINIO_ADMIN": json.dumps(admin), "AIRFLOW_CONN_LAKE_S3": json.dumps(checker)}
 
 
+@pytest.mark.long
 def test_the_dag_gives_a_running_job_company(converged: Site, job: Running) -> None:
     """Both pairs are valid, the job goes on with its own, and nobody waits."""
     old = pair(converged)
@@ -150,6 +151,7 @@ def test_the_dag_gives_a_running_job_company(converged: Site, job: Running) -> N
     job.writes()
 
 
+@pytest.mark.long
 def test_while_it_is_not_finished_nothing_differs_and_no_third_pair_is_made(converged: Site, job: Running) -> None:
     before = values(converged)
     code, text = rotate(converged, "keys", "--wait", "0")
@@ -185,6 +187,7 @@ def test_root_changes_under_the_running_job(converged: Site, job: Running, other
     print(f"slowest batch over two restarts of MinIO: {max(job.batches()[before:])} s, the slowest before: {max(job.batches()[:before])} s")
 
 
+@pytest.mark.long
 def test_the_job_succeeds_and_then_the_old_key_is_revoked(converged: Site, job: Running) -> None:
     new, old = pair(converged), values(converged)["previous-access-key"]
     end = job.stop()

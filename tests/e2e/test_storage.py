@@ -135,6 +135,7 @@ def test_a_mkfs_that_was_killed_half_way_is_made_again(second: Second) -> None:
     assert ssh(f"findmnt -no UUID {MOUNT}").strip() == uuid
 
 
+@pytest.mark.long
 def test_what_is_in_the_way_of_a_mount_is_refused(second: Second) -> None:
     ssh = second.site.lab.ssh
     ssh(f"sudo mkdir -p {MOUNT}; sudo touch {MOUNT}/someones-file")

@@ -226,6 +226,7 @@ def test_what_is_no_event_goes_to_the_dead_letters_with_its_cause(story: Story) 
     assert (report.failed, report.counts["dead"]) == ((), len(dead))
 
 
+@pytest.mark.long
 def test_what_spark_no_longer_remembers_is_a_dead_letter_and_not_lost(story: Story) -> None:
     """Two records that Kafka has with a time of an hour ago, and one with that of now, whose id is as a place in Kafka: that of a dead letter."""
     assert story.simulate("--speed-up=max").wait(120) == 0
