@@ -36,7 +36,8 @@ def lines(snapshot: Snapshot, now: float, most: int = 100_000, width: int = 100_
 def _rows(app: ApplicationView, name: str, now: float) -> Iterator[Row]:
     """An application, then its pods and queries while it runs, or why it failed."""
     runs = app.phase == "running"
-    tasks = f"{app.totals.running}/{app.totals.pending + app.totals.running}" if runs else f"{app.totals.done} done"
+    t = app.totals
+    tasks = f"{t.done} done" if not runs else "?" if t.running is None else f"{t.running}/{(t.pending or 0) + t.running}"
     word = "out of memory" if app.phase == "failed" and app.churn.out_of_memory else app.phase
     yield (name, word, *_figures(app.now if runs else None, app.bounds), tasks, _age(app.now if runs else None, now))
     if app.phase == "failed" and app.error:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from include.connections import Connection, address
+from include.adapters.s3 import endpoint_of
+from include.connections import Connection
 from include.lake.errors import LakeError
 
 EVENT = "try(json_extract_string(try(decode(value)), ['$.id', '$.ts'])) as event"
@@ -105,9 +106,7 @@ def filesystem(c: Connection) -> Any:
     """The lake as PyArrow reads it."""
     from pyarrow.fs import S3FileSystem
 
-    if endpoint := c.option("endpoint_url"):
-        address(c, endpoint)
-    url = urlsplit(endpoint)
+    url = urlsplit(endpoint_of(c))
     more = {"tls_ca_file_path": c.option("verify")} if c.option("verify") else {}
     return S3FileSystem(access_key=c.login, secret_key=c.password.reveal(), endpoint_override=url.netloc, scheme=url.scheme or "https",
                         region=c.option("region_name") or None, connect_timeout=10, request_timeout=60, **more)  # fmt: skip

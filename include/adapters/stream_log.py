@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from include.adapters.network import network_cause
-from include.connections import Connection, address, without_login
+from include.adapters.s3 import client
+from include.connections import Connection, without_login
 from include.lake.errors import LakeError, Unreachable
 from include.lake.stream_log import QueryLog
 
@@ -25,17 +26,8 @@ class StreamLog:
 
     @cached_property
     def s3(self) -> Any:
-        """boto3's client."""
-        import boto3
-        from botocore.config import Config
-
-        c = self._connection
-        config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, connect_timeout=10, read_timeout=30, max_pool_connections=THREADS)
-        verify = c.option("verify")
-        if endpoint := c.option("endpoint_url"):
-            address(c, endpoint)  # boto3's own error would be a traceback
-        return boto3.client("s3", endpoint_url=c.option("endpoint_url") or None, region_name=c.option("region_name") or None, verify=verify or None,
-                            aws_access_key_id=c.login, aws_secret_access_key=c.password.reveal(), config=config)  # fmt: skip
+        """boto3's client; raises LakeError."""
+        return client(self._connection, threads=THREADS, connect=10, read=30)
 
     def read(self, query: str) -> QueryLog:
         """The log of a query. What is written meanwhile is in the next look: entries stay for a while after they are compacted."""

@@ -24,8 +24,8 @@ def exporter(args: argparse.Namespace) -> int:
     Whoever reaches the port reads them: names of jobs and pods, and numbers; no secret. So it listens on this machine alone unless told otherwise.
     """
     host, port = address(args.listen)
-    lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
-    looking = collector(lake, clients.connections, everywhere=args.all_namespaces, keeps=True)
+    clients = Clients(command_line_connections(), _say)
+    looking = collector(lambda: load_lake(args.file), clients.connections, everywhere=args.all_namespaces, keeps=True)
     try:
         try:
             server = serving(host, port, handler(looking))

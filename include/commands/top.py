@@ -26,8 +26,8 @@ def top(args: argparse.Namespace) -> int:
     figures are: the kubelet measures about every 10 s. `q` or Ctrl-C ends it. Without a terminal, or with --once, it prints one table; with --json,
     one snapshot.
     """
-    lake, clients = load_lake(args.file), Clients(command_line_connections(), _say)
-    looking = collector(lake, clients.connections, everywhere=args.all_namespaces)
+    clients = Clients(command_line_connections(), _say)
+    looking = collector(lambda: load_lake(args.file), clients.connections, everywhere=args.all_namespaces)
     try:
         if not (args.json or args.once) and sys.stdout.isatty():
             return _live(looking)

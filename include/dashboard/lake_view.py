@@ -9,7 +9,7 @@ from include.lake.survey import Status
 
 DAG = "lake_governance"
 TASKS = ("check", "repair", "figures")
-RUNS = 10  # how far back is looked for what the last run did not leave
+RUNS = 10  # how far back is looked for a run that is over
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,14 @@ def read(name: str) -> LakeView:
 
     with create_session(scoped=False) as session:
         runs = session.execute(select(DagRun.id, DagRun.run_id, DagRun.state).where(DagRun.dag_id == DAG).order_by(DagRun.id.desc()).limit(RUNS)).all()
-        found = session.execute(
+        newest = (  # of each task, however long ago: were the last check forgotten, nobody would be told that there is none any more
             select(XComModel.task_id, XComModel.run_id, XComModel.value, XComModel.timestamp)
-            .where(XComModel.dag_run_id.in_([r.id for r in runs]), XComModel.task_id.in_(TASKS), XComModel.key == "return_value")
-            .order_by(XComModel.dag_run_id)
-        ).all()
-        left = {row.task_id: Left(row.run_id, XComModel.deserialize_value(row), _epoch(row.timestamp)) for row in found}  # the newest stays
+            .where(XComModel.dag_id == DAG, XComModel.key == "return_value")
+            .order_by(XComModel.dag_run_id.desc())
+            .limit(1)
+        )
+        found = [row for task in TASKS for row in session.execute(newest.where(XComModel.task_id == task)).all()]
+        left = {row.task_id: Left(row.run_id, XComModel.deserialize_value(row), _epoch(row.timestamp)) for row in found}
     over = next(((str(r.run_id), str(r.state)) for r in runs if str(r.state) in ("success", "failed")), None)
     return view(name, left, over)
 

@@ -67,11 +67,25 @@ class Kept:
             return self.made
 
 
+class Latest:
+    """Something that is made of facts, and anew when they have changed."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make, self._lock, self._of, self._made = make, threading.Lock(), (), None
+
+    def __call__(self, *facts: Any) -> Any:
+        """The one made of these."""
+        with self._lock:
+            if self._made is None or facts != self._of:
+                self._made, self._of = self._make(*facts), facts
+            return self._made
+
+
 class Services:
     """The sources of the pages."""
 
     def __init__(self, collector: Callable[[], Collector], past: Callable[[], Past], lake: Callable[[], LakeView]) -> None:
-        self._collector, self._past, self._lake = Kept(lambda: _started(collector())), Kept(past), lake
+        self._collector, self._past, self._lake = Kept(lambda: _started(collector())), past, lake
 
     @property
     def collector(self) -> Collector:
@@ -127,7 +141,8 @@ def _started(collector: Collector) -> Collector:
 
 def of_airflow() -> Services:
     """What the page in Airflow shows: connections are Airflow's, the rest is declared in include/lake.yaml."""
-    return Services(_airflows_collector, _airflows_past, _airflows_lake)
+    lakes = Latest(_lakes)
+    return Services(_airflows_collector, lambda: lakes(*_airflows_place()), _airflows_lake)
 
 
 def _airflows_lake() -> LakeView:
@@ -141,12 +156,18 @@ def _airflows_collector() -> Collector:
     from include.adapters.metrics.of_lake import collector
     from include.operators.base import airflow_connection
 
-    return collector(load_lake(), airflow_connection, keeps=True)
+    return collector(load_lake, airflow_connection, keeps=True)
 
 
-def _airflows_past() -> Past:
+def _lakes(*place: Any) -> Past:
     from include.adapters.metrics.past import Past as Lakes
+
+    return Lakes(*place)
+
+
+def _airflows_place() -> tuple[Any, ...]:
+    """Where finished jobs are kept."""
     from include.operators.base import airflow_connection
 
     lake = load_lake()
-    return Lakes(airflow_connection("lake_s3"), lake.spec.spark.bucket, lake.probe_prefix)
+    return airflow_connection("lake_s3"), lake.spec.spark.bucket, lake.probe_prefix

@@ -61,7 +61,12 @@ def standing(application: Mapping[str, Any]) -> Standing:
     state = status.get("applicationState") or {}
     word = state.get("state", "")
     driver = (status.get("driverInfo") or {}).get("podName") or f"{application['metadata']['name']}-driver"
-    return Standing(_PHASES.get(word, Phase.LOST), word, state.get("errorMessage") or "", driver)
+    return Standing(phase_of(word), word, state.get("errorMessage") or "", driver)
+
+
+def phase_of(state: str) -> Phase:
+    """The phase that the operator's word for an application's state means."""
+    return _PHASES.get(state, Phase.LOST)
 
 
 def short_error(message: str) -> str:

@@ -61,7 +61,10 @@ class SparkApplicationTrigger(BaseTrigger):
             if recording:
                 recording.stop()
             raise
-        yield TriggerEvent({"name": self.name, "kept": await sync_to_async(recording.keep)() if recording else "", **end})
+        kept = ""
+        if recording:  # not in the one thread in which all triggers' connections are looked up: it may take half a minute
+            kept = await sync_to_async(recording.keep, thread_sensitive=False)(end.get("gave_up", ("", ""))[1])
+        yield TriggerEvent({"name": self.name, "kept": kept, **end})
 
     def _recording(self) -> Recording | None:
         if not self.bucket:  # deferred by a Homelake that kept nothing

@@ -282,7 +282,7 @@ def test_what_the_trigger_has_kept_is_not_kept_again(cluster: Applications, monk
 
     def recording(self: Any, name: str) -> Any:
         recordings.append(name)
-        return SimpleNamespace(start=lambda: None, keep=lambda: "")
+        return SimpleNamespace(start=lambda: None, keep=lambda given_up: "")
 
     monkeypatch.setattr(LakeSparkOperator, "_recording", recording)
     operator(deferrable=True).finish(context(), {"name": "job-1", "kept": "_homelake/jobs/x.parquet"})

@@ -175,7 +175,7 @@ class Recording:
     def stop(self) -> None:
         self.did.append("stop")
 
-    def keep(self) -> str:
+    def keep(self, given_up: str) -> str:
         self.did.append("keep")
         return "_homelake/jobs/x.parquet"
 

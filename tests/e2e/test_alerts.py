@@ -128,6 +128,8 @@ CASES: dict[str, tuple[Story, int, set[str]]] = {
     "a job is done": (jobs(lambda a, _: replace(a, phase="done", ended=60.0)), 25, set()),
     "a job waits": (jobs(lambda a, _: replace(a, phase="waiting", queries=())), 25, {"SparkJobWaits"}),
     "a job has waited for eight minutes": (jobs(lambda a, _: replace(a, phase="waiting", queries=())), 8, set()),
+    "a driver tells nothing": (jobs(lambda a, _: replace(a, problem="Unable to read it: timed out.", queries=())), 25, {"SparkDriverSilent"}),
+    "a driver tells nothing for five minutes": (jobs(lambda a, m: replace(a, problem="late" if m < 5 else "", queries=())), 25, set()),
     "more comes in than is processed": (queries(lambda _: {"input_rate": 500.0}), 25, {"StreamFallsBehind"}),
     "it reads all it may, and the lag grows": (queries(lambda m: {"input_rate": 390.0, "behind": 30_000.0 + 6_000 * m}), 25, {"StreamLagGrows"}),
     "it stands still, and the lag grows": (queries(lambda m: {"input_rate": None, "processing_rate": None, "behind": 6_000.0 * m}), 25, {"StreamLagGrows"}),

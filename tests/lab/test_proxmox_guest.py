@@ -49,6 +49,9 @@ def test_a_disk_from_plug_to_pull(fresh_lab: TestLab, node: Any, done: Task) -> 
 @pytest.mark.long
 def test_a_reboot_applies_what_waits(fresh_lab: TestLab, node: Any, done: Task) -> None:
     lab, vm = fresh_lab, node.qemu(100)
+    if "scsi5" not in vm.config.get():
+        done(vm.config.post(scsi5="local-lvm:600"))
+        until(lab, f"test -b {DISK} && echo there", "there")
     volume = vm.config.get()["scsi5"].split(",")[0]
     vm.config.set(scsi5=f"{volume},ssd=1,discard=on")
     waiting = {r["key"]: r["pending"] for r in vm.pending.get() if "pending" in r}

@@ -27,21 +27,24 @@ class Keeper:
 
     def __init__(self, past: Lake, namespace: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._past, self._namespace, self._clock = past, namespace, clock
-        self._waiting: list[Ended] = []
+        self.waiting: list[Ended] = []
         self._due = 0.0
 
     def __call__(self, ended: Sequence[Ended]) -> None:
         """Take those that have ended, and write what is not written yet."""
-        self._waiting = [*self._waiting, *(e for e in ended if self._mine(e.application))][-MOST:]
-        while self._waiting and self._clock() >= self._due:
-            application, series = self._waiting[0]
+        self.waiting = [*self.waiting, *(e for e in ended if self._mine(e.application))][-MOST:]
+        while self.waiting and self._clock() >= self._due:
+            application, series = self.waiting[0]
             try:
                 key = self._past.write_longest(application, {pod: s.as_json() for pod, s in series.items()})
                 _log.info("what %s used is kept in the lake%s", application.name, f": {key}" if key else " by another who watched it for longer")
-                self._waiting.pop(0)
+                self.waiting.pop(0)
             except LakeError as error:
                 self._due = self._clock() + AGAIN
                 _log.warning("what %s used is not kept yet: %s", application.name, error)
+            except Exception:  # the sweeps are not to end with it
+                _log.exception("what %s used is not kept", application.name)
+                self.waiting.pop(0)
 
     def _mine(self, a: ApplicationView) -> bool:
         """A job of a DAG is kept by its task; a stream that could not be submitted is tried again by the operator."""

@@ -1,4 +1,4 @@
-"""How far a stream is behind Kafka: neither its driver nor Kubernetes knows, its log in the lake and the brokers do."""
+"""How far a stream is behind Kafka: neither its driver nor Kubernetes knows, its log in the lake and the brokers do, whether a driver runs or not."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +10,8 @@ from include.adapters.metrics.collector import Asked
 from include.adapters.metrics.parallel import Parallel
 from include.adapters.stream_log import StreamLog
 from include.lake.metrics.fold import Sweep
+from include.lake.metrics.samples import DriverFacts, QueryFact
+from include.lake.spark import Phase, phase_of
 from include.lake.stream_log import QUERIES, behind
 
 EVERY = 10.0  # seconds from one look to the next: two lists in the lake and one question to Kafka
@@ -51,7 +53,7 @@ class Behind(Protocol):
 
 
 class WithLag:
-    """The sources, with how far the lake's own stream is behind. It is asked only while a stream of that name runs."""
+    """The sources, with how far the lake's own stream is behind. It is asked only while there is a stream of that name, at work or not."""
 
     def __init__(self, sources: Asked, stream: tuple[str, str], lag: Behind, clock: Callable[[], float] = time.monotonic) -> None:
         self._sources, self._stream, self._lag, self._clock = sources, stream, lag, clock
@@ -61,13 +63,19 @@ class WithLag:
     def gather(self) -> Sweep:
         """Ask all of them once; never raises."""
         sweep = self._sources.gather()
-        facts = sweep.drivers.get(self._stream)
-        if facts is None or not facts.queries:
+        if not self._there(sweep):
             return sweep
         problem = self._look()
-        told = replace(facts, queries=tuple(replace(q, behind=self._known.get(q.name)) for q in facts.queries))
+        facts = sweep.drivers.get(self._stream, DriverFacts())
+        queries = {q.name: q for q in facts.queries} or {name: QueryFact(name) for name in self._known}
+        told = replace(facts, queries=tuple(replace(q, behind=self._known.get(q.name)) for q in queries.values()))
         problems = (*sweep.problems, problem) if problem else sweep.problems
         return replace(sweep, drivers={**sweep.drivers, self._stream: told}, problems=problems)
+
+    def _there(self, sweep: Sweep) -> bool:
+        if sweep.applications is None:
+            return self._stream in sweep.drivers
+        return any((a.namespace, a.driver) == self._stream and phase_of(a.state) not in (Phase.DONE, Phase.FAILED) for a in sweep.applications)
 
     def log(self, namespace: str, pod: str, lines: int) -> str:
         """The last lines of a pod's log; raises LakeError."""

@@ -1,5 +1,6 @@
 """Many questions at once, with one time limit for all: whoever answers late is heard in the next round, and whoever failed is asked more seldom."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -10,6 +11,7 @@ from include.lake.errors import LakeError
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 FIRST_REST, LONGEST_REST = 4.0, 60.0  # seconds without a question after a first failure; it doubles with each further one
 
 
@@ -54,9 +56,16 @@ class Parallel(Generic[K, T]):
             return Answer(error=self._rests[key][2] if key in self._rests else None, late=True)
         try:
             value = self._asked.pop(key).result()
-        except LakeError as error:
+        except Exception as failed:
+            error = failed if isinstance(failed, LakeError) else _unforeseen(key, failed)
             rest = min(self._rests[key][1] * 2, LONGEST_REST) if key in self._rests else FIRST_REST
             self._rests[key] = (self._clock() + rest, rest, error)
             return Answer(error=error)
         self._rests.pop(key, None)
         return Answer(value)
+
+
+def _unforeseen(key: Hashable, error: Exception) -> LakeError:
+    """One question's fault must not be all the others'."""
+    _log.error("asking %s failed", key, exc_info=error)
+    return LakeError("ask", str(key), f"{type(error).__name__}: {error}", "That is a fault of Homelake; its log has the trace")

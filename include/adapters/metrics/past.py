@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from include.adapters.metrics.parquet import SUMMARY, Columns, begins, decode, encode, footer_length, metadata
 from include.adapters.network import network_cause
+from include.adapters.s3 import client
 from include.connections import Connection
 from include.lake.errors import LakeError, Unreachable
 from include.lake.metrics.view import ApplicationView
@@ -59,14 +60,8 @@ class Past:
 
     @cached_property
     def s3(self) -> Any:
-        """boto3's client."""
-        import boto3
-        from botocore.config import Config
-
-        c = self._connection
-        config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, connect_timeout=5, read_timeout=15, max_pool_connections=THREADS)
-        return boto3.client("s3", endpoint_url=c.option("endpoint_url") or None, region_name=c.option("region_name") or None, verify=c.option("verify") or None,
-                            aws_access_key_id=c.login, aws_secret_access_key=c.password.reveal(), config=config)  # fmt: skip
+        """boto3's client; raises LakeError."""
+        return client(self._connection, threads=THREADS, connect=5, read=15)
 
     def write(self, application: ApplicationView, series: Mapping[str, Columns]) -> str:
         """Keep a job and the course of its figures (of its pods by name, of the whole as `total`); returns the object's key. A second time replaces it."""

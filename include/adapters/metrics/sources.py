@@ -75,8 +75,9 @@ class Sources:
 
     def log(self, namespace: str, pod: str, lines: int) -> str:
         """The last lines of a pod's log, a mebibyte at most. Raises LakeError."""
-        query = (("tailLines", str(lines)), ("limitBytes", str(LOG_BYTES)))
-        return self._requests.text(f"the log of the pod {namespace}/{pod}", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query)
+        # Not by limitBytes: of the last lines that gives the first mebibyte, and the end is what is looked for.
+        told = self._requests.text(f"the log of the pod {namespace}/{pod}", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", (("tailLines", str(lines)),))
+        return told if len(told) <= LOG_BYTES else told[-LOG_BYTES:].partition("\n")[2]
 
     def manifest(self, namespace: str, name: str) -> Mapping[str, Any]:
         """A SparkApplication as the API server has it, secrets included. Raises LakeError."""

@@ -10,7 +10,7 @@ from include.lake.metrics.samples import ApplicationFact, DriverFacts, EventFact
 from include.lake.metrics.series import Series
 from include.lake.metrics.view import ApplicationView, Bounds, Churn, EventView, Figures, Origin
 from include.lake.metrics.waste import Meter
-from include.lake.spark import Phase, short_error, standing
+from include.lake.spark import Phase, phase_of, short_error
 
 TOTAL_CAPACITY = 1440  # points of an application's own series, which has one for each new sample of any of its pods
 GONE_KEPT = 20  # pods that the API server has no more: of so many, the latest, figures and series stay
@@ -30,6 +30,7 @@ class ApplicationTrack:
         self.total = Series(TOTAL_CAPACITY)
         self.now: Figures | None = None
         self._gone: float | None = None
+        self._told = 0.0  # when its driver was last asked
         self._meter, self._progress, self._churn = Meter(), Progress(), Churn()
         self._events: dict[tuple[str, str, str], EventFact] = {}
         self._bounds = Bounds()
@@ -37,7 +38,7 @@ class ApplicationTrack:
     @property
     def phase(self) -> Phase:
         """Its phase; that of one which vanished before it was over is lost, but a stream ends by being removed; with an error, when that was its last word."""
-        told = standing({"metadata": {"name": self.fact.name}, "status": {"applicationState": {"state": self.fact.state}}}).phase
+        told = phase_of(self.fact.state)
         if self.present or told in (Phase.DONE, Phase.FAILED):
             return told
         if self.fact.stream:
@@ -79,6 +80,9 @@ class ApplicationTrack:
         driver = self.driver()
         if facts is not None and driver is not None:
             self._progress.update(driver.fact.uid, facts)
+            self._told = at
+        elif driver is None or not driver.alive or at - self._told > STALE:  # else one sweep lacks it: the list of pods did not come
+            self._progress.silence()
         self.problem = facts.problem if facts is not None and not self.over else ""
         executors = {e.id: e for e in facts.executors} if facts is not None else {}
         for pod in self.pods.values():

@@ -99,6 +99,8 @@ def _application(found: _Families, a: ApplicationView) -> None:
     found.counter("spark_application_cpu_used_core_seconds", "Cores used, times seconds.", labels, w.core_seconds_used)
     found.counter("spark_application_memory_requested_byte_seconds", "Memory asked for, times seconds.", labels, w.byte_seconds_requested)
     found.counter("spark_application_memory_used_byte_seconds", "Memory used, times seconds.", labels, w.byte_seconds_used)
+    if a.phase == "running":
+        found.gauge("spark_application_driver_answers", "1 while the driver of an application that runs tells what it does.", labels, float(not a.problem))
     for q in a.queries:
         of = labels | {"query": q.name}
         found.gauge("stream_input_rows_per_second", "Rows that come in.", of, q.input_rate)

@@ -38,11 +38,12 @@ class Progress:
         self._sums: dict[str, float] = {}
         self._stages: tuple[StageFact, ...] = ()
         self._queries: tuple[QueryFact, ...] = ()
+        self._silent = True
 
     def update(self, uid: str, facts: DriverFacts) -> None:
-        """Take in what the driver with this uid said. What it did not say stays as it was."""
+        """Take in what the driver with this uid said. Of what it did not say, sums stay as they were, and what it does now is not known."""
         if uid != self._uid:
-            self._before, self._driver, self._uid = dict(self._sums), _new(), uid
+            self._before, self._driver, self._uid, self._stages = dict(self._sums), _new(), uid, ()
         if facts.executors:
             now = {e.id: e for e in facts.executors}
             for name in self._driver.executors.keys() - now.keys():
@@ -51,9 +52,13 @@ class Progress:
         if facts.stages or not facts.problem:
             self._count(facts.stages)
             self._stages = facts.stages
-        if facts.queries:
-            self._queries = facts.queries
+        self._queries = facts.queries  # of a driver that does not answer: how far it is behind, if that is known
+        self._silent = not facts.executors
         self._sum()
+
+    def silence(self) -> None:
+        """No driver tells anything."""
+        self._queries, self._silent = (), True
 
     def _count(self, stages: Iterable[StageFact]) -> None:
         told = {(s.id, s.attempt): s for s in stages}
@@ -78,13 +83,13 @@ class Progress:
             self._sums[name] = max(now, self._sums.get(name, 0))
 
     def totals(self, *, over: bool) -> Totals:
-        """What was done so far; nothing runs or waits in an application that is over."""
+        """What was done so far. Nothing runs or waits in an application that is over; without a driver that tells, what does is not known."""
         waiting = sum(max(s.tasks - s.done - s.running, 0) for s in self._stages if s.status in _UNDER_WAY)
         running = sum(e.running for e in self._driver.executors.values() if e.active)
         s = {name: self._sums.get(name, 0.0) for name in _BY_STAGE}
         return Totals(
-            pending=0 if over else waiting,
-            running=0 if over else running,
+            pending=0 if over else None if self._silent else waiting,
+            running=0 if over else None if self._silent else running,
             done=int(s["done"]),
             failed=int(s["failed"]),
             input_bytes=s["input_bytes"],

@@ -74,8 +74,8 @@ class StageView:
 class Totals:
     """What the whole application has done so far."""
 
-    pending: int = 0  # tasks
-    running: int = 0
+    pending: int | None = 0  # tasks; None: not known, since no driver tells
+    running: int | None = 0
     done: int = 0
     failed: int = 0
     input_bytes: float = 0

@@ -71,6 +71,17 @@ def test_a_run_that_failed_at_once_hides_nothing_and_is_told(left: Any) -> None:
     assert [p for p in seen.problems if "the run broken of lake_governance ended before its check did" in p]
 
 
+def test_the_last_check_is_not_forgotten_however_many_runs_came_to_nothing(left: Any) -> None:
+    """Else its age would be told no more, and the alert on that age would be over."""
+    left("done", check=[row("bucket/a")], figures=FIGURES)
+    for n in range(30):
+        left(f"broken{n}", "failed")
+    seen = read("lake")
+    assert seen.checked == MOMENT.timestamp()
+    assert [r["id"] for r in seen.resources] == ["bucket/a"]
+    assert [p for p in seen.problems if "the run broken29 of lake_governance ended before its check did" in p]
+
+
 def test_a_value_as_airflow_itself_encodes_it(left: Any) -> None:
     from airflow.models.xcom import XComModel
 

@@ -54,6 +54,17 @@ def test_connections_are_those_that_airflow_keeps(real: Services, connections: A
     assert real.collector is real.collector
 
 
+def test_keys_that_were_rotated_are_used(real: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def has(password: str) -> Any:
+        extra = {"endpoint_url": "http://127.0.0.1:9", "region_name": "r1"}
+        monkeypatch.setenv("AIRFLOW_CONN_LAKE_S3", json.dumps({"conn_type": "aws", "login": "root", "password": password, "extra": extra}))
+        return real.past
+
+    first: Any = has("hunter2")
+    assert has("hunter2") is first, "what it has read is not read again"
+    assert has("hunter3") is not first
+
+
 def test_without_a_connection_it_is_told_and_once_it_is_there_used(real: Services, connections: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert real.snapshot().problems == (
         "Unable to find the connection 'kubernetes_default': it is not configured. Add it in Admin → Connections, or see docs/how-to/real-site.md.",

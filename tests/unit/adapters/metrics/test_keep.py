@@ -129,10 +129,8 @@ def test_whoever_is_told_that_it_is_gone_finds_it_in_the_lake() -> None:
 
 
 def test_who_watches_for_long_keeps_and_who_glances_does_not() -> None:
-    lake = streaming()
-
     def connection(id: str) -> Connection:
         return Connection(id, "generic", "http://127.0.0.1:1", extra={"bootstrap.servers": "127.0.0.1:1", "endpoint_url": "http://127.0.0.1:1"})
 
-    assert of_lake(lake, connection)._keep is None
-    assert isinstance(of_lake(lake, connection, keeps=True)._keep, Keeper)
+    assert of_lake(streaming, connection)._keep is None
+    assert of_lake(streaming, connection, keeps=True)._keep

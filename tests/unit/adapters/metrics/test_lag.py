@@ -1,10 +1,11 @@
 """How far the stream is behind: its log is read once and then only what is new, and what keeps that from being known is a problem, no error."""
 
+from dataclasses import replace
 from typing import Any
 
 from include.adapters.metrics.lag import Lag, WithLag
 from include.lake.errors import Unreachable
-from include.lake.metrics.fold import Sweep
+from include.lake.metrics.fold import Fold, Sweep
 from include.lake.stream_log import QueryLog
 from tests.unit.lake.metrics.made import recorded_sweep
 
@@ -68,6 +69,29 @@ def test_the_stream_of_the_lake_says_how_far_it_is_behind() -> None:
         assert {q.name: q.behind for q in sweep.drivers[STREAM].queries} == {"bronze": 4.0, "silver": 9.0}
     assert asked == [100.0, 111.0], "not with every sweep"
     assert WithLag(Recording(), ("other", "driver"), lag).gather() == Recording().gather()
+
+
+def test_a_stream_whose_driver_is_away_is_behind_all_the_same() -> None:
+    class Restarting(Recording):
+        """The application is there, and no driver tells anything."""
+
+        state = "FAILING"
+
+        def gather(self) -> Sweep:
+            sweep = recorded_sweep(2)
+            there = tuple(replace(a, state=self.state) if a.name == "payments-stream" else a for a in sweep.applications or ())
+            return replace(sweep, applications=there, drivers={})
+
+    source = Restarting()
+    sources = WithLag(source, STREAM, lambda: {"bronze": 4.0, "silver": 9.0})
+    assert {q.name: q.behind for q in sources.gather().drivers[STREAM].queries} == {"bronze": 4.0, "silver": 9.0}
+    fold = Fold()
+    fold.fold(recorded_sweep(1), interval=2)
+    (view,) = [a for a in fold.fold(sources.gather(), interval=2).applications if a.name == "payments-stream"]
+    assert [(q.name, q.behind, q.processing_rate) for q in view.queries] == [("bronze", 4.0, None), ("silver", 9.0, None)]
+    assert view.totals.running is None
+    source.state = "FAILED"
+    assert sources.gather().drivers == {}, "one that is over is not asked for"
 
 
 def test_a_kafka_out_of_reach_is_a_problem_and_hides_nothing() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from include.adapters.metrics import record
 from include.adapters.metrics.collector import Collector
 from include.adapters.metrics.record import Recording, recorded
 from include.lake.errors import Unreachable
@@ -48,6 +49,11 @@ def run(kept: Kept, fails: bool = False) -> tuple[Played, list[str]]:
     return source, said
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "AGAIN", 0)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_job_is_kept_with_its_course(fails: bool) -> None:
     kept = Kept()
@@ -56,12 +62,28 @@ def test_a_job_is_kept_with_its_course(fails: bool) -> None:
             run(kept, fails=True)
     else:
         source, said = run(kept)
-        assert source.asked == 2, "once while it ran, once at its end"
+        assert source.asked == 1 + record.TRIES, "once while it ran, and at its end until it is told to be over"
         assert said == ["what it used is kept in the lake: _homelake/jobs/x.parquet"]
     ((application, series),) = kept.written
     assert application.name == NAME
     assert len(series["total"]["at"]) == 2
+    assert (application.phase, application.ended) == ("running", None), "so it was told, and nobody gave it up"
     assert {p.name for p in application.pods} < set(series)
+
+
+def test_one_that_was_given_up_is_kept_as_failed_and_over() -> None:
+    kept, source = Kept(), Played()
+    recording = Recording(Collector(source, watched=60, unwatched=60), lambda: kept, NAMESPACE, NAME, print)  # type: ignore[arg-type,return-value]
+    recording.keep("its image cannot be pulled")
+    ((application, _),) = kept.written
+    assert (application.phase, application.error) == ("failed", "its image cannot be pulled")
+    assert application.ended
+    assert source.asked == 1
+
+
+def test_a_fault_of_ours_fails_no_job() -> None:
+    _, said = run(Kept(ValueError("Invalid endpoint")))
+    assert said == ["what it used is not kept: ValueError: Invalid endpoint"]
 
 
 def test_a_lake_out_of_reach_fails_no_job() -> None:

@@ -194,7 +194,12 @@ def test_the_tail_of_a_log(api: Playback) -> None:
     path = f"{PODS}/payments-stream-driver/log"
     api.answers[path] = (200, "one\ntwo ✓\n")
     assert sources(api).log("spark-jobs", "payments-stream-driver", 20) == "one\ntwo ✓\n"
-    assert dict(api.asked)[path] == {"tailLines": ["20"], "limitBytes": [str(2**20)]}
+    assert dict(api.asked)[path] == {"tailLines": ["20"]}
+    api.answers[path] = (200, "".join(f"{n} {'x' * 1000}\n" for n in range(2000)))
+    told = sources(api).log("spark-jobs", "payments-stream-driver", 5000).splitlines()
+    assert told[-1].startswith("1999 "), "of what is too long the end is told"
+    assert all(len(line) > 1000 for line in told), "and whole lines"
+    assert 1000 < len(told) < 1050
     with pytest.raises(LakeError, match=r"^Unable to read the log of the pod spark-jobs/nobody: .*not found\.$"):
         sources(api).log("spark-jobs", "nobody", 20)
 

@@ -1,5 +1,7 @@
 """What tasks and stages have done, over sweeps that do not see everything."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,13 +65,27 @@ def test_a_streams_next_driver_adds_to_what_the_one_before_has_done() -> None:
     assert (progress.totals(over=False).output_rows, progress.totals(over=False).done) == (13, 5)
 
 
-def test_a_driver_that_does_not_answer_changes_nothing() -> None:
+def test_what_a_driver_that_does_not_answer_does_now_is_not_known_and_its_sums_stay() -> None:
     progress = Progress()
-    progress.update("d", facts(stage(1, status="active", tasks=4, done=1, running=2), executors=(executor(running=2),)))
+    progress.update("d", facts(stage(1, status="active", tasks=4, done=1, running=2), executors=(executor(running=2),), queries=(QueryFact("q", 7),)))
     before = progress.totals(over=False)
-    progress.update("d", DriverFacts(problem="Unable to read it: timed out."))
-    assert progress.totals(over=False) == before
     assert (before.pending, before.running) == (1, 2)
+    progress.update("d", DriverFacts(problem="Unable to read it: timed out."))
+    assert progress.totals(over=False) == replace(before, pending=None, running=None)
+    assert progress.queries(over=False) == (), "a rate of ten minutes ago is none"
+
+
+def test_a_new_driver_begins_without_what_the_one_before_did_last() -> None:
+    progress = Progress()
+    progress.update(
+        "d1", facts(stage(1, status="active", tasks=4, done=1, running=2, output_rows=9), executors=(executor(running=2),), queries=(QueryFact("q"),))
+    )
+    progress.update("d2", facts(executors=(executor(running=0),)))
+    totals = progress.totals(over=False)
+    assert (totals.pending, totals.running, totals.output_rows) == (0, 0, 9)
+    assert progress.queries(over=False) == ()
+    progress.silence()
+    assert progress.totals(over=False).running is None
 
 
 def test_in_an_application_that_is_over_nothing_runs_or_waits() -> None:
