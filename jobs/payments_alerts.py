@@ -163,5 +163,7 @@ class Alerts:
         if not self._lake.create(entry(self.name, self._next), json.dumps(done | {"committed": int(time.time() * 1000)})):
             raise Unfit(f"another driver has written look {self._next} of {self.name} meanwhile. Let one stream run: kubectl get sparkapplications")
         self._after(done)
-        for old in {path.split("/")[1] for path, _, _ in self._checkpoint.listing(self.name)} - {self._state.split("/")[1]}:
-            self._checkpoint.remove(f"{self.name}/{old}")
+        # Lower numbers alone: what is newer is another driver's, should this one have slept meanwhile; without it the stream would not start any more.
+        for old in {path.split("/")[1] for path, _, _ in self._checkpoint.listing(self.name)}:
+            if old < f"{done['batch']:020d}":
+                self._checkpoint.remove(f"{self.name}/{old}")

@@ -79,10 +79,18 @@ def _applications(site: Site) -> set[str]:
     return set(site.kubectl("-n", "spark-jobs", "get", "sparkapplications", "-o", "name").split())
 
 
+def triggered(airflow: Airflow) -> str:
+    """A run of lake_spark, and the only one: its schedule of every minute is over."""
+    airflow.schedule(None)
+    airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
+    return airflow.trigger("lake_spark")
+
+
 @pytest.mark.long
 def test_a_cleared_task_submits_anew(airflow: Airflow, converged: Site) -> None:
     """Never a success taken from the application of an earlier try."""
-    run = airflow.runs("lake_spark", run_type="scheduled", state="success")[0]
+    run = triggered(airflow)
+    assert airflow.finished("lake_spark", run) == "success"
     path = f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job"
     first = airflow.call("GET", f"{path}/xcomEntries/return_value")["value"]
     airflow.call("POST", "/dags/lake_spark/clearTaskInstances", dry_run=False, dag_run_id=run, task_ids=["spark_job"], only_failed=False)
@@ -124,9 +132,8 @@ def test_a_killed_task_removes_the_application_and_its_pods(airflow: Airflow, co
 @pytest.mark.long
 def test_a_killed_worker_leaves_no_second_driver(airflow: Airflow, converged: Site) -> None:
     """What its try left at work is removed before the next one submits."""
-    airflow.call("PATCH", "/dags/lake_spark", is_paused=False)
     before = _applications(converged)
-    run = airflow.trigger("lake_spark")
+    run = triggered(airflow)
     first = until(lambda: _applications(converged) - before, 120, "SparkApplication").pop()
     task = airflow.call("GET", f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job")["id"]
     os.kill(int(converged.lab.run("pgrep", "-f", f"airflow worker -- {task}").split()[0]), signal.SIGKILL)
