@@ -88,6 +88,9 @@ test("why it was refused is said, and it is tried again", async () => {
   expect([state.hearing, Source.all.length]).toEqual(["logged out", 1]);
   await pass(1);
   expect(Source.all.length).toBe(2);
+  Source.all[1]?.close();
+  Source.all[1]?.onerror();
+  expect(state.hearing).toBe("logged out");
 });
 
 test("a page is away when it has been hidden for a while, and back at once", async () => {

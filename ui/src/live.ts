@@ -82,7 +82,7 @@ export function hear(change: (part: Partial<Live>) => void): () => void {
   };
   const anew = () => {
     close();
-    say({ hearing: "reconnecting" });
+    if (!failures) say({ hearing: "reconnecting" }); // else why is said already, and an alert is not spoken again each time
     again = setTimeout(listen, backoff(failures++));
   };
   json<Lake>("api/lake").then((lake) => say({ lake }), failed);
