@@ -24,7 +24,7 @@ def figures(at: float, phase: float, *, cpu: float, memory: float) -> dict[str, 
 def pod(app: str, role: str, number: str, now: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
     bounds = {"cpu_request": 0.25, "cpu_limit": 1.0, "memory_request": 896 * MIB, "memory_limit": 896 * MIB}
     name = f"{app}-{'driver' if role == 'driver' else f'exec-{number}'}"
-    return {"name": name, "role": role, "executor": number, "node": "lab", "phase": "Running", "reason": "", "message": "", "exit_code": None,
+    return {"name": name, "uid": name, "role": role, "executor": number, "node": "lab", "phase": "Running", "reason": "", "message": "", "exit_code": None,
             "started": time.time() - 300, "ended": None, "bounds": bounds, "now": now, **more}  # fmt: skip
 
 

@@ -3,8 +3,9 @@ import { useMemo } from "preact/hooks";
 import { Chart } from "./chart";
 import { at, column, line } from "./columns";
 import { bytes, cores, count, span } from "./format";
-import { useJob } from "./job";
-import { lasted, named } from "./model";
+import { useJob } from "./known";
+import { lasted, named, unread } from "./model";
+import { Notice } from "./parts";
 import type { Which } from "./route";
 import type { Application, Columns, Snapshot } from "./types";
 
@@ -33,6 +34,7 @@ export function CompareView({ snapshot, first, second, theme }: { snapshot: Snap
           <h1>Two jobs, each from its start</h1>
         </div>
       </header>
+      {[a, b].map(({ problem }, i) => problem && <Notice key={i}>{unread(problem)}</Notice>)}
       <section class="charts" aria-label="Use over time">
         <Chart relative title="CPU, cores" theme={theme} at={joined[0][0] as number[]} say={cores} lines={lines(joined[0])} />
         <Chart relative binary title="Memory" theme={theme} at={joined[1][0] as number[]} say={bytes} lines={lines(joined[1])} />

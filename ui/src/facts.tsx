@@ -12,7 +12,7 @@ export function Facts({ app, here, console }: { app: Application; here: boolean;
     <dl class="facts">
       <dt>Tasks</dt>
       <dd>
-        {count(t.done)} done, {t.running} running, {t.pending} waiting{t.failed > 0 && `, ${count(t.failed)} failed`}
+        {count(t.done)} done, {count(t.running)} running, {count(t.pending)} waiting{t.failed > 0 && `, ${count(t.failed)} failed`}
       </dd>
       <dt>Read</dt>
       <dd>

@@ -5,49 +5,13 @@ import { Courses } from "./courses";
 import { at, column, level, line, some } from "./columns";
 import { Facts } from "./facts";
 import { ago, byteRate, bytes, cores, count, moment, rate, span } from "./format";
-import { json, text } from "./live";
-import { age, enough, lasted, of, phase, wasted } from "./model";
-import { Copy, Notice, Status } from "./parts";
+import { useJob } from "./known";
+import { Log } from "./log";
+import { age, enough, lasted, phase, unread, wasted } from "./model";
+import { Notice, Status } from "./parts";
 import { Pods } from "./pods";
 import type { Which } from "./route";
-import { extended } from "./series";
-import type { Application, Query, Series, Snapshot } from "./types";
-
-interface Known {
-  app: Application | null;
-  here: boolean; // whether the cluster still has it
-  series: Series;
-  problem: string;
-}
-
-/** A job's application and its course: from the snapshots while it is there, else from the lake. */
-export function useJob(snapshot: Snapshot | null, { namespace, name, stamp }: Which): Known {
-  const here = stamp ? null : of(snapshot, namespace, name);
-  const [series, setSeries] = useState<Series>({});
-  const [kept, setKept] = useState<Application | null>(null);
-  const [problem, setProblem] = useState("");
-  const uid = here?.uid; // a stream that is started anew has its name, not its course
-  useEffect(() => {
-    let over = false;
-    const show = (found: Partial<{ application: Application; series: Series }>, problem = "") => {
-      if (over) return; // another job is shown by now
-      setKept(found.application ?? null);
-      setSeries(found.series ?? {});
-      setProblem(problem);
-    };
-    show({});
-    if (snapshot && uid != null) json<Series>(`api/applications/${namespace}/${name}/series`).then((series) => show({ series }), () => show({}));
-    else if (snapshot)
-      json<{ application: Application; series: Series }>(`api/past/${namespace}/${name}${stamp && `?stamp=${stamp}`}`).then(show, (error: Error) => show({}, error.message));
-    return () => {
-      over = true;
-    };
-  }, [namespace, name, stamp, uid, snapshot != null]);
-  useEffect(() => {
-    if (here) setSeries((old) => (Object.keys(old).length ? extended(old, here) : old));
-  }, [here]);
-  return { app: here ?? kept, here: here != null, series, problem };
-}
+import type { Application, Query, Snapshot } from "./types";
 
 interface JobProps {
   snapshot: Snapshot | null;
@@ -89,6 +53,7 @@ export function JobView({ snapshot, which, now, theme, console }: JobProps) {
         </Notice>
       )}
       {app.problem && <Notice>{app.problem}</Notice>}
+      {problem && <Notice>{unread(problem)}</Notice>}
       {old && <Notice tone="wait" beside={`Measured ${span(old)} ago.`}>The newest figures are old.</Notice>}
       {app.queries.length > 0 && <Queries queries={app.queries} at={snapshot?.at ?? 0} theme={theme} />}
       {app.queries.length > 0 && <h2>What it uses</h2>}
@@ -210,43 +175,6 @@ function Stages({ app }: { app: Application }) {
           </li>
         ))}
       </ul>
-    </section>
-  );
-}
-
-function Log({ app }: { app: Application }) {
-  const [pod, choose] = useState("");
-  const [said, say] = useState("");
-  const [open, show] = useState(false);
-  const chosen = pod || app.pods.find((p) => p.role === "driver")?.name || "";
-  const read = () => text(`api/applications/${app.namespace}/${app.name}/log?lines=200&pod=${encodeURIComponent(chosen)}`).then(say, (error: Error) => say(error.message));
-  useEffect(() => {
-    if (open) void read();
-  }, [open, chosen]);
-  return (
-    <section aria-labelledby="log">
-      <h2 id="log">Log</h2>
-      <div class="row start">
-        <label>
-          Pod{" "}
-          <select value={chosen} onChange={(e) => choose(e.currentTarget.value)}>
-            {app.pods.map((p) => (
-              <option key={p.name} value={p.name}>
-                {p.role === "driver" ? "driver" : `executor ${p.executor}`}
-              </option>
-            ))}
-          </select>
-        </label>
-        <button type="button" onClick={() => (open ? void read() : show(true))}>
-          {open ? "Read again" : "Show the last 200 lines"}
-        </button>
-      </div>
-      {open && (
-        <pre tabIndex={0} aria-label={`The last lines of the log of ${chosen}`}>
-          {said}
-        </pre>
-      )}
-      <Copy text={`kubectl -n ${app.namespace} describe sparkapplication ${app.name}`} />
     </section>
   );
 }

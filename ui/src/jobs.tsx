@@ -1,11 +1,15 @@
 // The list of Spark jobs: those that run, those that ended a while ago, and those that the lake keeps.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { asking, type Asking } from "./again";
+import { useAway } from "./away";
 import { ago, bytes, cores, count, moment, percent, rate } from "./format";
 import { airflow, base, json } from "./live";
-import { age, lasted, matches, phase, sorted, use, type Filter } from "./model";
+import { age, ended, lasted, matches, phase, sorted, use, type Filter } from "./model";
 import { Meter, Notice, Out, Status } from "./parts";
 import { address, earlier, idOf } from "./route";
 import type { Application, Origin, PastJob, Snapshot } from "./types";
+
+const MINUTE = 60_000;
 
 export const runAddress = (o: Origin): string => `${airflow}dags/${o.dag_id}/runs/${encodeURIComponent(o.run_id)}/tasks/${encodeURIComponent(o.task_id)}`;
 
@@ -13,7 +17,7 @@ export const runAddress = (o: Origin): string => `${airflow}dags/${o.dag_id}/run
 export const manifestAddress = (job: { namespace: string; name: string }): string => `${base}api/applications/${job.namespace}/${job.name}/manifest`;
 
 export function JobsView({ snapshot, now, filter }: { snapshot: Snapshot | null; now: number; filter: Filter | null }) {
-  const past = usePast();
+  const past = usePast(snapshot);
   if (!snapshot) return <p class="empty">Asking the cluster…</p>;
   const here = sorted(snapshot.applications.filter((a) => matches(a.origin, filter)));
   const before = earlier(past.jobs.filter((j) => matches(j.origin, filter)), here);
@@ -108,7 +112,7 @@ function Row({ app, now }: { app: Application; now: number }) {
       <td data-label="Tasks" class="n">
         {count(app.totals.done)} done
         <div class="quiet">
-          {app.totals.running} running
+          {count(app.totals.running)} running
           {app.totals.failed > 0 && `, ${count(app.totals.failed)} failed`}
         </div>
       </td>
@@ -177,10 +181,22 @@ function Earlier({ jobs, now }: { jobs: PastJob[]; now: number }) {
 
 const share = (used: number, asked: number): string => (asked ? percent(used / asked) : "–");
 
-function usePast(): { jobs: PastJob[]; problem: string } {
+/** The jobs that the lake keeps, as of a minute ago at most, or of a few seconds when one has just ended. */
+function usePast(snapshot: Snapshot | null): { jobs: PastJob[]; problem: string } {
   const [found, set] = useState<{ jobs: PastJob[]; problem: string }>({ jobs: [], problem: "" });
+  const past = useRef<Asking | null>(null);
+  const before = useRef<Application[]>([]);
+  const away = useAway();
   useEffect(() => {
-    json<PastJob[]>("api/past").then((jobs) => set({ jobs, problem: "" }), (error: Error) => set({ jobs: [], problem: error.message }));
-  }, []);
+    if (away) return;
+    const failed = (error: Error) => set((old) => ({ ...old, problem: error.message }));
+    past.current = asking(() => json<PastJob[]>("api/past"), (jobs) => set({ jobs, problem: "" }), failed, MINUTE);
+    return past.current.stop;
+  }, [away]);
+  useEffect(() => {
+    const now = snapshot?.applications ?? [];
+    if (ended(before.current, now)) past.current?.soon();
+    before.current = now;
+  }, [snapshot]);
   return found;
 }

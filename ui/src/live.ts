@@ -1,5 +1,7 @@
 // What the server tells as it happens, and how well it is heard.
 import { useEffect, useState } from "preact/hooks";
+import { backoff } from "./again";
+import { useAway } from "./away";
 import type { Lake, Snapshot } from "./types";
 
 export type Hearing = "connecting" | "live" | "reconnecting" | "logged out" | "forbidden";
@@ -36,45 +38,71 @@ async function answer(path: string): Promise<Response> {
 export const json = async <T,>(path: string): Promise<T> => (await answer(path)).json();
 export const text = async (path: string): Promise<string> => (await answer(path)).text();
 
+const PATIENCE = 30; // seconds without a word of a new connection
 const seconds = () => Date.now() / 1000;
+
+/** Listen to the server, and when that ends or falls silent listen again. Returns how to stop. */
+export function hear(change: (part: Partial<Live>) => void): () => void {
+  let source: EventSource | null = null;
+  let again: ReturnType<typeof setTimeout> | undefined;
+  let over = false;
+  let failures = 0;
+  let [heard, patience] = [0, PATIENCE];
+  const say = (part: Partial<Live>) => !over && change(part);
+  const failed = (error: unknown) => {
+    if (error instanceof Refused && error.status === 401) say({ hearing: "logged out" });
+    else if (error instanceof Refused && error.status === 403) say({ hearing: "forbidden" });
+    else say({ hearing: "reconnecting" });
+  };
+  const took = (part: Partial<Live>) => {
+    [heard, failures] = [seconds(), 0];
+    say({ ...part, heard });
+  };
+  const listen = () => {
+    heard = seconds(); // nothing yet, but the wait begins
+    source = new EventSource(base + "api/live");
+    source.addEventListener("snapshot", (event) => {
+      const snapshot: Snapshot = JSON.parse(event.data);
+      patience = snapshot.interval + 12;
+      took({ snapshot, hearing: "live" });
+    });
+    source.addEventListener("lake", (event) => took({ lake: JSON.parse(event.data) }));
+    // The server ends a stream now and then, and the browser begins it anew by itself. Only one that is closed for good was refused, and an
+    // event stream does not say why: an ordinary call does.
+    source.onerror = () => {
+      if (source?.readyState !== EventSource.CLOSED) return;
+      anew();
+      json<Snapshot>("api/snapshot").then((snapshot) => say({ snapshot, heard: seconds() }), failed);
+    };
+  };
+  const close = () => {
+    source?.close();
+    source = null;
+    clearTimeout(again);
+  };
+  const anew = () => {
+    close();
+    if (!failures) say({ hearing: "reconnecting" }); // else why is said already, and an alert is not spoken again each time
+    again = setTimeout(listen, backoff(failures++));
+  };
+  json<Lake>("api/lake").then((lake) => say({ lake }), failed);
+  listen();
+  // A connection that is lost without a word: no browser notices, and none begins it anew.
+  const watch = setInterval(() => source && seconds() - heard > patience && anew(), 1000);
+  return () => {
+    over = true;
+    clearInterval(watch);
+    close();
+  };
+}
 
 export function useLive(): Live {
   const [live, set] = useState<Live>({ snapshot: null, lake: null, hearing: "connecting", heard: 0 });
+  const away = useAway();
   useEffect(() => {
-    let source: EventSource | null = null;
-    let again: ReturnType<typeof setTimeout> | undefined;
-    let over = false;
-    const change = (part: Partial<Live>) => !over && set((old) => ({ ...old, ...part }));
-    const lake = () => json<Lake>("api/lake").then((found) => change({ lake: found }), failed);
-    const failed = (error: unknown) => {
-      if (error instanceof Refused && error.status === 401) change({ hearing: "logged out" });
-      else if (error instanceof Refused && error.status === 403) change({ hearing: "forbidden" });
-      else change({ hearing: "reconnecting" });
-    };
-    const listen = () => {
-      source = new EventSource(base + "api/live");
-      source.addEventListener("snapshot", (event) => change({ snapshot: JSON.parse(event.data), hearing: "live", heard: seconds() }));
-      source.addEventListener("lake", (event) => change({ lake: JSON.parse(event.data), heard: seconds() }));
-      // The server ends a stream now and then, and the browser begins it anew by itself. Only one that is closed for good was refused, and an
-      // event stream does not say why: an ordinary call does.
-      source.onerror = () => {
-        if (source?.readyState !== EventSource.CLOSED) return;
-        change({ hearing: "reconnecting" });
-        json<Snapshot>("api/snapshot").then((snapshot) => change({ snapshot, heard: seconds() }), failed);
-        again = setTimeout(listen, 3000);
-      };
-    };
-    void lake();
-    listen();
-    // A connection that is lost without a word.
-    const watch = setInterval(() => set((old) => (old.hearing === "live" && seconds() - old.heard > old.snapshot!.interval + 12 ? { ...old, hearing: "reconnecting" } : old)), 1000);
-    return () => {
-      clearInterval(watch);
-      over = true;
-      source?.close();
-      clearTimeout(again);
-    };
-  }, []);
+    if (!away) return hear((part) => set((old) => ({ ...old, ...part })));
+    set((old) => (old.hearing === "live" ? { ...old, hearing: "reconnecting" } : old)); // so are its figures, when somebody looks again
+  }, [away]);
   return live;
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { age, consoleAddress, filterOf, groups, matches, nameOf, named, peaks, phase, sorted, verdict, wasted } from "./model";
+import { age, consoleAddress, ended, filterOf, groups, matches, nameOf, named, newest, peaks, phase, sorted, verdict, wasted } from "./model";
 import { app, figures } from "./made";
-import type { Lake } from "./types";
+import type { Lake, Pod } from "./types";
 
 const lake = (more: Partial<Lake>): Lake => ({ name: "l", checked: 1, run: null, resources: [], levels: [], buckets: [], keys: [], problems: [], console: "", ...more });
 const resource = (id: string, status = "ok") => ({ id, status, changes: [], error: null });
@@ -66,4 +66,16 @@ test("two that are compared have two names", () => {
   const [one, other] = named(app({ name: "s", started: 1_700_000_000 }), app({ name: "s", started: 1_700_000_060 }));
   expect(one).toMatch(/^s, .*:20$/);
   expect(other).not.toBe(one);
+});
+
+test("a job has ended when it is over or there no more, and only once", () => {
+  const [runs, done] = [app({ uid: "a" }), app({ uid: "a", phase: "done" })];
+  expect([ended([], [runs]), ended([runs], [runs]), ended([done], [done])]).toEqual([false, false, false]);
+  const turned = (["done", "failed", "lost"] as const).map((phase) => ended([runs], [app({ uid: "a", phase })]));
+  expect([...turned, ended([done], []), ended([runs], [app({ uid: "b" })])]).toEqual(Array(5).fill(true));
+});
+
+test("of pods that had one name the newest is told last", () => {
+  const pods = ["one", "two", "three"].map((uid) => ({ uid, name: uid === "three" ? "x" : "driver" }) as Pod);
+  expect(newest(pods).map((p) => p.uid)).toEqual(["two", "three"]);
 });

@@ -1,6 +1,6 @@
 // What the page says, out of what the server knows. Pure: everything here is tested without a browser.
 import { bytes, cores, moment, percent, span } from "./format";
-import type { Application, Figures, Lake, Resource, Snapshot } from "./types";
+import type { Application, Figures, Lake, Pod, Resource, Snapshot } from "./types";
 
 export const STALE = 15; // seconds: a kubelet's sample is at most about 10 s old
 
@@ -119,6 +119,19 @@ export function enough(app: Pick<Application, "waste">): string[] {
 export function of(snapshot: Snapshot | null, namespace: string, name: string): Application | null {
   return snapshot?.applications.find((a) => a.namespace === namespace && a.name === name) ?? null;
 }
+
+/** Of pods that had one name after each other, as a stream's drivers, the newest: the server tells the oldest first. */
+export const newest = (pods: Pod[]): Pod[] => [...new Map(pods.map((p) => [p.name, p])).values()];
+
+const OVER: Application["phase"][] = ["done", "failed", "lost"];
+
+/** Whether, since these applications were seen, one of them has ended or is there no more. */
+export function ended(before: Application[], now: Application[]): boolean {
+  const phases = new Map(now.map((a) => [a.uid, a.phase]));
+  return before.some((a) => !phases.has(a.uid) || (!OVER.includes(a.phase) && OVER.includes(phases.get(a.uid)!)));
+}
+
+export const unread = (problem: string): string => `The course of its figures could not be read, which is tried again: ${problem}`;
 
 /** What to call two that are compared: of a stream's both have one name, and their starts tell them apart. */
 export function named(...two: Pick<Application, "name" | "started">[]): string[] {

@@ -1,5 +1,6 @@
 // Small things that both views show.
 import type { ComponentChildren, RefObject } from "preact";
+import { useRef, useState } from "preact/hooks";
 import type { Tone } from "./model";
 
 const SIGNS: Record<Tone, string> = { ok: "✓", warn: "≠", bad: "✕", wait: "…" };
@@ -82,13 +83,28 @@ export function Out({ href, apart, children }: { href: string; apart?: boolean; 
   );
 }
 
+/** Over plain http a browser has no clipboard for a page: then the text is selected, and copied in the old way where it can be. */
 export function Copy({ text }: { text: string }) {
+  const place = useRef<HTMLElement>(null);
+  const [said, say] = useState("");
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      say("Copied.");
+    } catch {
+      if (place.current) getSelection()?.selectAllChildren(place.current);
+      say(document.execCommand("copy") ? "Copied." : "It is selected: copy it by the keyboard.");
+    }
+  };
   return (
     <div class="copy">
-      <code>{text}</code>
-      <button type="button" onClick={() => void navigator.clipboard?.writeText(text)}>
+      <code ref={place}>{text}</code>
+      <button type="button" onClick={() => void copy()}>
         Copy
       </button>
+      <span role="status" class="quiet">
+        {said}
+      </span>
     </div>
   );
 }

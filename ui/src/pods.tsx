@@ -4,16 +4,17 @@ import { Chart } from "./chart";
 import { at, column, level, line } from "./columns";
 import { Courses } from "./courses";
 import { ago, bytes, cores, percent, span } from "./format";
-import { peaks } from "./model";
+import { newest, peaks } from "./model";
 import { Status } from "./parts";
 import type { Application, Columns, Pod, Series } from "./types";
 
 export function Pods({ app, series, theme, now }: { app: Application; series: Series; theme: string; now: number }) {
   const pods = [...app.pods].sort((a, b) => Number(a.role !== "driver") - Number(b.role !== "driver") || a.executor.localeCompare(b.executor, "en", { numeric: true }));
+  const drawn = new Set(newest(app.pods)); // a name's course is its newest pod's
   return (
     <section aria-labelledby="pods">
       <h2 id="pods">Driver and executors</h2>
-      <div class="pods">{pods.map((pod) => <PodCard key={pod.name} pod={pod} columns={series[pod.name]} theme={theme} now={now} />)}</div>
+      <div class="pods">{pods.map((pod) => <PodCard key={pod.uid || pod.name} pod={pod} columns={drawn.has(pod) ? series[pod.name] : undefined} theme={theme} now={now} />)}</div>
     </section>
   );
 }

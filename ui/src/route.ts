@@ -29,7 +29,8 @@ export const idOf = (job: { namespace: string; name: string; stamp?: string }): 
 export const address = (job: { namespace: string; name: string; stamp?: string }): string => `#/jobs/${idOf(job)}`;
 
 type Begun = Pick<PastJob, "namespace" | "name" | "started" | "ended">;
-const told = (job: Begun): string => `${idOf(job)}@${Math.floor(job.started ?? job.ended ?? 0)}`;
+// Not idOf: only what the lake keeps has a stamp, and the same job in the cluster must be told alike.
+const told = (job: Begun): string => `${job.namespace}/${job.name}@${Math.floor(job.started ?? job.ended ?? 0)}`;
 
 /** Of the jobs that the lake keeps those which the cluster has no more: not the same one, by its start. */
 export function earlier<T extends Begun>(kept: T[], here: Begun[]): T[] {

@@ -1,21 +1,41 @@
 // Courses of figures, as the server sends them and as snapshots go on with them.
+import { newest } from "./model";
 import type { Application, Columns, Figures, Series } from "./types";
 
 // As the server's: include/lake/metrics/series.py and applications.py.
 const OF_A_POD = 512;
 const OF_ALL = 1440;
 
-/** Add a snapshot's newest points to series that were fetched before. The same moment twice is one point; pods that the server knows no more go. */
-export function extended(series: Series, app: Application): Series {
-  const told: [string, Figures | null, number][] = [["total", app.now, OF_ALL], ...app.pods.map((p): [string, Figures | null, number] => [p.name, p.now, OF_A_POD])];
+/**
+ * Add a snapshot's newest points to series that were fetched before. The same moment twice is one point; pods that the server knows no more go,
+ * and a pod that has another's name, as a stream's next driver has since `before`, begins anew.
+ */
+export function extended(series: Series, app: Application, before: Application | null = null): Series {
+  const uids = new Map(before?.pods.map((p) => [p.name, p.uid]));
+  const told: [string, Figures | null, number, boolean][] = [
+    ["total", app.now, OF_ALL, false],
+    ...newest(app.pods).map((p): [string, Figures | null, number, boolean] => [p.name, p.now, OF_A_POD, uids.has(p.name) && uids.get(p.name) !== p.uid]),
+  ];
   const next: Series = {};
-  for (const [key, now, most] of told) {
-    const old = series[key];
+  for (const [key, now, most, another] of told) {
+    const old = another ? undefined : series[key];
     const grown = now && now.at > (old?.at?.at(-1) ?? 0) ? appended(old ?? { at: [] }, now, most) : old;
     if (grown) next[key] = grown;
   }
   const same = Object.keys(series).length === Object.keys(next).length && Object.entries(next).every(([key, columns]) => series[key] === columns);
   return same ? series : next;
+}
+
+/** What the server tells, and before it what was seen earlier than that begins: a server that was started anew has forgotten it. */
+export function joined(seen: Series, told: Series): Series {
+  const after = ([key, columns]: [string, Columns]): [string, Columns] => {
+    const begins = columns.at?.[0] ?? Infinity;
+    const old = seen[key] ?? {};
+    const many = (old.at ?? []).filter((t) => t! < begins).length;
+    const whole = (name: string) => [...(old[name]?.slice(0, many) ?? new Array(many).fill(null)), ...(columns[name] ?? [])];
+    return [key, many ? Object.fromEntries(Object.keys(columns).map((name) => [name, whole(name)])) : columns];
+  };
+  return Object.fromEntries(Object.entries(told).map(after));
 }
 
 function appended(given: Columns, now: Figures, most: number): Columns {

@@ -35,6 +35,7 @@ export interface Pod {
   ended: number | null;
   bounds: Bounds;
   now: Figures | null;
+  uid?: string; // which the lake's earlier records lack
 }
 export interface Stage {
   id: number;
@@ -47,8 +48,8 @@ export interface Stage {
   failed: number;
 }
 export interface Totals {
-  pending: number;
-  running: number;
+  pending: number | null;
+  running: number | null;
   done: number;
   failed: number;
   input_bytes: number;

@@ -141,4 +141,5 @@ class PodTrack:
             ended=self.ended,
             bounds=Bounds(f.cpu_request, f.cpu_limit, f.memory_request, f.memory_limit),
             now=self.now if self.alive else None,
+            uid=f.uid,
         )

@@ -54,6 +54,7 @@ class PodView:
     ended: float | None
     bounds: Bounds
     now: Figures | None
+    uid: str = ""  # a stream's drivers have one name after each other; what the lake kept earlier has none
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,9 @@ def test_a_streams_next_driver_of_the_same_name_goes_on() -> None:
     snapshot = memory.fold(sweep(T0 + 60, new, uses=(use(new, T0 + 60, cpu_seconds=3),), drivers={("jobs", "job-driver"): DriverFacts(stages=(stage(output_rows=2),))}), interval=2)  # fmt: skip
     job = one(snapshot)
     assert (job.waste.core_seconds_used, job.totals.output_rows) == (11, 7)
-    assert [(p.phase, p.reason) for p in job.pods] == [("Unknown", "Deleted"), ("Running", "")]
+    assert [(p.name, p.phase, p.reason) for p in job.pods] == [("job-driver", "Unknown", "Deleted"), ("job-driver", "Running", "")]
+    assert [p["uid"] for p in snapshot.as_json()["applications"][0]["pods"]] == [old.uid, "uid-new"], "of one name the newest is the last"
+    assert memory.series("jobs", "job")["job-driver"].column("at") == [T0 + 60], "a name's course is its newest pod's"
 
 
 def test_ended_applications_keep_their_series_up_to_a_number() -> None:
