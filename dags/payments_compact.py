@@ -25,7 +25,7 @@ if lake.spec.payments:
         LakeSparkOperator(
             task_id="compact",
             lake=lake,
-            job=payments_job(lake.spec.payments, "payments_compact.py", modules=("payments_files.py", "payments_store.py")),
+            job=payments_job(lake.spec.payments, "payments_compact.py", modules=("payments_files.py", "payments_merge.py", "payments_store.py")),
             arguments=["--path", lake.spec.payments.path],
             execution_timeout=timedelta(hours=2),
         )

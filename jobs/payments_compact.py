@@ -19,18 +19,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from payments_files import ParquetFiles
+from payments_merge import merger
 from payments_store import FORMAT, THREADS, Store, Unfit, compacted_at, entry, explained, failed, late_runs, looked_through, session
 
 MIB = 1024 * 1024
 TABLES = {"bronze": ("bronze",), "silver": ("silver", "dead", "figures"), "gold": ("alerts",)}  # by query
 COUNTED = {"bronze": "records", "silver": "silver", "dead": "dead"}  # what the log calls the rows of a table
-ORDER = {"bronze": ("partition", "offset"), "silver": ("account", "seq"), "dead": ("partition", "offset"), "figures": ("minute",), "alerts": ("id",)}
-# Columns that the stream writes as required: what is read may be null to Spark, and a reader must not find two schemas in one table.
-NEVER_NULL = {"silver": {"batch": "coalesce(batch, 0L)"}, "dead": {"batch": "coalesce(batch, 0L)"},
-              "figures": {n: f"coalesce({n}, 0L)" for n in ("events", "late", "batch")},
-              "alerts": {"rule": "coalesce(rule, '')", "events": "coalesce(transform(events, e -> coalesce(e, '')), array(''))",
-                         "batch": "coalesce(batch, 0L)"}}  # fmt: skip
+ROUND = 2_000  # batches that are put together at once
 WHOLE = ("figures", "alerts")  # their rows become fewer, so a date is always put together as a whole
 
 
@@ -40,7 +35,7 @@ class Overtaken(Exception):
 
 @dataclass
 class Log:
-    """What a query has committed: what was put together, the entries after it in their order, and the version of compacted.json as read."""
+    """What a query has committed: what was put together, the oldest entries after it in their order, and the version of compacted.json as read."""
 
     query: str
     compacted: dict = field(default_factory=dict)
@@ -54,7 +49,7 @@ class Log:
 
     @property
     def newest(self):
-        """The newest batch there is."""
+        """The newest batch that was read."""
         return self.entries[-1]["batch"] if self.entries else self.through
 
     def named(self):
@@ -63,11 +58,11 @@ class Log:
         return {f["path"] for p in parts for files in p.get("files", {}).values() for f in files} | {r["path"] for r in self.compacted.get("replaced", ())}
 
 
-def read_log(lake, query):
-    """A query's log. Raises Unfit for a form that is not known, and for a missing batch: its rows would go away unseen."""
+def read_log(lake, query, most):
+    """A query's log, with so many of the oldest batches. Raises Unfit for a form that is not known, and for a missing batch: its rows would go away unseen."""
     text, version = lake.read_version(compacted_at(query))
     log = Log(query, _parsed(text, "compacted.json") if text else {}, [], version)
-    names = sorted(n for n in lake.names(f"_log/{query}") if n.removesuffix(".json").isdigit() and int(n.removesuffix(".json")) > log.through)
+    names = sorted(n for n in lake.names(f"_log/{query}") if n.removesuffix(".json").isdigit() and int(n.removesuffix(".json")) > log.through)[:most]
     with ThreadPoolExecutor(THREADS) as pool:
         log.entries = [_parsed(t, n) for n, t in zip(names, pool.map(lambda n: lake.read(f"_log/{query}/{n}"), names), strict=True)]
     for expected, found in enumerate(log.entries, log.through + 1):
@@ -141,27 +136,50 @@ def state_after(log, chosen, files, replaced, now):
 
 
 def compact(lake, merge, query, args, clock):
-    """Clean up behind one query, then put its batches together; `merge` is merger's, `clock()` the time in ms. Returns what was done, in a sentence."""
-    log, before = read_log(lake, query), clock() - int(args.grace_minutes * 60_000)
+    """Clean up behind one query, then put its batches together, a round after the other; `merge` is merger's, `clock()` the time in ms.
+
+    Each round is committed by itself: after days without compaction one commit for all of it would never be reached. Returns what was done, in a sentence.
+    """
+    before, most = clock() - int(args.grace_minutes * 60_000), max(ROUND, args.min_batches) + args.keep
+    log = read_log(lake, query, most)
     gone = [r["path"] for r in log.compacted.get("replaced", ()) if r["at"] < before]
     lake.delete(gone, folders_of(gone))
     stray = orphans(log, [f for t in TABLES[query] for f in lake.listing(t)], before)
     lake.delete(stray, folders_of(stray))
-    left = [r for r in log.compacted.get("replaced", ()) if r["at"] >= before]
-    chosen = log.entries[: max(0, len(log.entries) - args.keep)]
-    if query == "silver" and (seen := looked_through(lake)) is not None:
-        chosen = [e for e in chosen if e["batch"] <= seen]  # the alerts have still to read what is after it
-    if len(chosen) >= args.min_batches:
-        files, old = put_together(lake, merge, log, chosen, args.target_mib * MIB)
-        old += [entry(query, e["batch"]) for e in chosen]
-        now = clock()  # readers have the whole grace from here on
-        commit(lake, log, state_after(log, chosen, files, left + [{"path": p, "at": now} for p in old], now))
-        done = f"batches {chosen[0]['batch']} to {chosen[-1]['batch']} put together: {len(old) - len(chosen):,} files are now {sum(map(len, files.values())):,} with those before"
+    first, rounds, old = log.through + 1, 0, 0
+    while len(chosen := old_enough(lake, log, args.keep)) >= args.min_batches:
+        old += one_round(lake, merge, log, chosen, args.target_mib * MIB, before, clock)
+        log, rounds = read_log(lake, query, most), rounds + 1
+    if rounds:
+        now = sum(map(len, log.compacted["files"].values()))
+        done = f"batches {first} to {log.through} put together{f' in {rounds} rounds' if rounds > 1 else ''}: {old:,} files are now {now:,} with those before"
     else:
         if gone:
-            commit(lake, log, log.compacted | {"replaced": left})
+            commit(lake, log, log.compacted | {"replaced": still_read(log, before)})
         done = f"{len(chosen)} batches to put together, which are too few (--min-batches {args.min_batches})"
     return f"{query}: {done}; {len(gone):,} replaced files and {len(stray):,} of killed attempts removed"
+
+
+def old_enough(lake, log, keep):
+    """The batches that may be put together: not the newest, and of silver none that the alerts have still to read."""
+    chosen = log.entries[: max(0, len(log.entries) - keep)]
+    if log.query == "silver" and (seen := looked_through(lake)) is not None:
+        chosen = [e for e in chosen if e["batch"] <= seen]
+    return chosen
+
+
+def still_read(log, before):
+    """What was replaced, and stays for a while for those who read it."""
+    return [r for r in log.compacted.get("replaced", ()) if r["at"] >= before]
+
+
+def one_round(lake, merge, log, chosen, target, before, clock):
+    """Put these batches together and commit that. Returns how many files were replaced."""
+    files, old = put_together(lake, merge, log, chosen, target)
+    now = clock()  # readers have the whole grace from here on
+    gone = [{"path": p, "at": now} for p in [*old, *(entry(log.query, e["batch"]) for e in chosen)]]
+    commit(lake, log, state_after(log, chosen, files, still_read(log, before) + gone, now))
+    return len(old)
 
 
 def put_together(lake, merge, log, chosen, target):
@@ -189,28 +207,6 @@ def commit(lake, log, state):
     """Make it true. Raises Overtaken when compacted.json is no longer what was read."""
     if not lake.replace(compacted_at(log.query), json.dumps(state), log.version):
         raise Overtaken(f"another compaction of {log.query} has committed meanwhile")
-
-
-def merger(spark, lake):
-    """Spark's part: the rows of some files, written in their order to as many files as wanted."""
-    from pyspark.sql import functions as f
-
-    files = ParquetFiles(spark, lake)
-
-    def merge(table, paths, folder, parts):
-        rows = spark.read.parquet(*[lake.base + p for p in paths])
-        if table == "figures":
-            sums = [f.sum(n).alias(n) for n in ("events", "amount", "late")]
-            rows = rows.groupBy("minute", "currency", "type", "status").agg(*sums, f.max("batch").alias("batch"))
-        elif table == "alerts":  # of an alert that has grown the newest row counts
-            rows = rows.groupBy("id").agg(*[f.max_by(n, "batch").alias(n) for n in rows.columns if n != "id"])
-        for name, value in NEVER_NULL.get(table, {}).items():
-            rows = rows.withColumn(name, f.expr(value))
-        order = ORDER[table]
-        rows = rows.repartitionByRange(parts, *order) if parts > 1 else rows.repartition(1)
-        return files.write(rows.sortWithinPartitions(*order), folder)
-
-    return merge
 
 
 def main():

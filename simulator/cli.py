@@ -15,7 +15,7 @@ from simulator.outputs.lines import LinesOutput
 from simulator.outputs.parquet import ParquetOutput
 from simulator.progress import Progress
 from simulator.run import Pace, Told, run
-from simulator.stream import Stream, moment
+from simulator.stream import TIMES, Stream, moment
 
 _LONGEST = 10**11  # seconds of event time: three thousand years
 
@@ -109,7 +109,10 @@ def stream_of(args: argparse.Namespace, kept: Stream | None) -> Stream:
         if args.duration > _LONGEST:
             raise SimulatorError("use", f"--duration {args.duration:g}", f"it is more than {_LONGEST:,} seconds", "Leave it out for a stream without end")
         given["duration"] = max(1, -(-round(args.duration * 1000) // epoch))
-    return replace(stream, epoch_ms=epoch, **given)
+    asked = replace(stream, epoch_ms=epoch, **given)
+    if given.keys() & {"start", "duration"} and asked.begins(asked.duration) > (TIMES[1] + 1) * 1000:
+        raise SimulatorError("use", f"--duration {asked.duration * epoch / 1000:g}", "the stream would go on beyond the year 2099", "Begin or end earlier")
+    return asked
 
 
 def output_of(args: argparse.Namespace) -> Output:
@@ -121,7 +124,7 @@ def output_of(args: argparse.Namespace) -> Output:
     if args.kafka is not None:
         from simulator.outputs.kafka import KafkaOutput  # librdkafka is loaded only by who needs it
 
-        return KafkaOutput(args.kafka, args.topic, args.resume, args.partitions, properties(args.kafka_config))
+        return KafkaOutput(args.kafka, args.topic, args.resume, args.partitions, properties(args.kafka_config), args.kafka_config)
     if args.parquet is not None:
         return ParquetOutput(Path(args.parquet), args.resume)
     return LinesOutput(args.ndjson, args.labels, args.resume)

@@ -1,5 +1,6 @@
 """The audit of the stream: its tables filled from the lake and from Kafka, and judged."""
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import date
 
@@ -8,10 +9,10 @@ from include.adapters.audit_tables import Tables
 from include.adapters.records import Records
 from include.adapters.stream_log import StreamLog
 from include.connections import Connections
-from include.lake.audit import COMPACTED_MARKS, GRACE, SCHEMA, AuditReport, audit, bounds, marks, span
+from include.lake.audit import COMPACTED_MARKS, GRACE, SCHEMA, WAITS, WAITS_FOR_MICRO_BATCH, AuditReport, audit, bounds, marks, span
 from include.lake.errors import LakeError
 from include.lake.spec.streams import Payments
-from include.lake.stream_log import LOGS, TABLES, QueryLog
+from include.lake.stream_log import LOGS, QUERIES, TABLES, QueryLog
 
 
 class NothingThere(LakeError):
@@ -21,8 +22,10 @@ class NothingThere(LakeError):
 def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None], day: date | None = None) -> AuditReport:
     """Audit the stream as it is now; with a day, the partition of that day and what it is held against, and nothing else is read.
 
-    Raises LakeError when lake or Kafka cannot be read, or no batch is committed yet; NothingThere for a day without an event or a record.
+    Raises LakeError when lake or Kafka cannot be read, or no batch is committed yet; NothingThere for a day without an event or a record, unless
+    Kafka holds what the lake lacks for long.
     """
+    began = time.time() * 1000
     log = StreamLog(connections("lake_s3"), payments.path)
     # Each before what it is made of: what the latter has beyond it is then only what came in between.
     logs = {query: log.read(query) for query in reversed(LOGS)}
@@ -30,21 +33,36 @@ def run_audit(payments: Payments, connections: Connections, say: Callable[[str],
     if silver.last() is None or bronze.last() is None:
         raise LakeError("audit", payments.path, "the stream has not committed a batch yet", "./lake stream status shows how far it is")
     records = Records(connections("kafka_default"), payments.topic)
-    limits = bounds(bronze.offsets(), silver.offsets(), records.first(sorted(bronze.offsets())))
+    waiting = _waiting(payments, records, logs, began)
     say(f"reading {f'{day} of ' if day else ''}{payments.path} through batch {silver.last()[0]} of silver")  # type: ignore[index]
     with Tables.opened(connections("lake_s3"), f"{log.bucket}/{log.prefix}") as tables:
         for sql in SCHEMA:
             tables.query(sql)
         _read(tables, {table: logs[query] for table, query in TABLES.items()}, day)
-        if day and tables.query("select not exists (from bronze) and not exists (from silver)")[0][0]:
+        if day and not waiting and tables.query("select not exists (from bronze) and not exists (from silver)")[0][0]:
             raise NothingThere("audit", payments.path, f"it has nothing of {day}", "Name a day (UTC) of which there are events or records")
         say(f"counting the records of {payments.topic} that Kafka holds")
         tables.fill("begins", list(silver.begins().items()))
         tables.fill("marks", marks(silver.entries, silver.compacted))
         _marks_of_compacted(tables, silver, day)
         tables.fill("settled", [(silver.high_water() - GRACE * 1000,)])
-        _count(tables, records, limits, day)
+        tables.fill("waiting", waiting)
+        # Kafka's first offsets are asked for right before it is read: retention goes on while the tables are.
+        _count(tables, records, bounds(bronze.offsets(), silver.offsets(), records.first(sorted(bronze.offsets()))), day)
         return audit(payments.path, tables.query, day)
+
+
+def touched(payments: Payments, connections: Connections, since: float) -> set[date]:
+    """The days (UTC) whose partitions got files since a time (ms)."""
+    log = StreamLog(connections("lake_s3"), payments.path)
+    return set[date]().union(*(log.read(query).touched(since) for query in LOGS))
+
+
+def _waiting(payments: Payments, records: Records, logs: Mapping[str, QueryLog], now: float) -> list[tuple[str, int, int, int]]:
+    """What is in Kafka for too long without a query having read it: the query, partition, first offset and how many."""
+    longest = WAITS_FOR_MICRO_BATCH if payments.micro_batch else WAITS
+    return [(query, partition, first, n) for query in QUERIES for partition, (first, n, came) in records.unread(logs[query].offsets()).items()
+            if now - came > longest]  # fmt: skip
 
 
 def _read(tables: Tables, logs: Mapping[str, QueryLog], day: date | None) -> None:

@@ -46,12 +46,44 @@ class Records:
     def count(self, limits: Mapping[int, tuple[int, int]], within: tuple[int, int] | None = None) -> dict[int, int]:
         """How many committed records each partition holds from the first to the last of these offsets; `within`: that came from one time until
         before another (Kafka's, ms). Raises LakeError when not all can be read."""
+        found = dict.fromkeys(limits, 0)
+
+        def take(partition: int, message: Any) -> bool:
+            inside: bool = message.offset() <= limits[partition][1]
+            found[partition] += inside and (within is None or within[0] <= message.timestamp()[1] < within[1])
+            return inside
+
+        self._read({p: first for p, (first, last) in limits.items() if last >= first}, take)
+        return found
+
+    def unread(self, read: Mapping[int, int]) -> dict[int, tuple[int, int, int]]:
+        """Of each partition of the topic that has committed records from these offsets on (of one that is not named: any at all): the offset of the
+        first, how many offsets there are from it to the end, and when it came (Kafka's, ms)."""
+        ends = self._asked(self._ends)
+        found: dict[int, tuple[int, int, int]] = {}
+
+        def take(partition: int, message: Any) -> bool:
+            found[partition] = (message.offset(), ends[partition][1] - message.offset(), message.timestamp()[1])
+            return False
+
+        self._read({p: max(low, read.get(p, 0)) for p, (low, high) in ends.items() if high > max(low, read.get(p, 0))}, take)
+        return found
+
+    def _ends(self, consumer: Any) -> dict[int, tuple[int, int]]:
+        from confluent_kafka import TopicPartition
+
+        topic = consumer.list_topics(self._topic, timeout=TIMEOUT).topics[self._topic]
+        if topic.error:
+            raise self._error(topic.error.str())
+        return {p: consumer.get_watermark_offsets(TopicPartition(self._topic, p), timeout=TIMEOUT) for p in topic.partitions}
+
+    def _read(self, begins: Mapping[int, int], take: Callable[[int, Any], bool]) -> None:
+        """Hand over the committed records of each partition from an offset on, until `take` wants no more of it or it ends."""
         from confluent_kafka import KafkaError, TopicPartition
 
-        found, left = dict.fromkeys(limits, 0), {p for p, (a, b) in limits.items() if b >= a}
-        consumer = self._consumer()
+        left, consumer = set(begins), self._consumer()
         try:
-            consumer.assign([TopicPartition(self._topic, p, limits[p][0]) for p in left])
+            consumer.assign([TopicPartition(self._topic, p, begins[p]) for p in left])
             heard = time.monotonic()
             while left:
                 messages = consumer.consume(AT_ONCE, timeout=SLICE)
@@ -65,12 +97,9 @@ class Records:
                         raise self._error("Kafka removed some of them meanwhile, as its retention says", "Run it again")
                     if problem and problem.code() != KafkaError._PARTITION_EOF:
                         raise self._error(problem.str())
-                    inside = not problem and message.offset() <= limits[partition][1]
-                    found[partition] += inside and partition in left and (within is None or within[0] <= message.timestamp()[1] < within[1])
-                    if not inside and partition in left:
+                    if partition in left and (problem or not take(partition, message)):
                         left.discard(partition)
                         consumer.incremental_unassign([TopicPartition(self._topic, partition)])
-            return found
         finally:
             consumer.close()
 

@@ -4,18 +4,21 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from include.adapters.kubernetes import Kubernetes
 from include.adapters.spark import SparkApplications
+from include.adapters.spark_log import lines
 from include.connections import Connections
 from include.lake.errors import LakeError
-from include.lake.resources.stream import ENDED, FAILED, INCOMPLETE, LEAVING, RUNNING, StreamState
+from include.lake.resources.stream import ENDED, FAILED, HALTED, INCOMPLETE, LEAVING, RUNNING, StreamState
 from include.lake.secret import Secret
 from include.lake.spark import STREAM, Phase, standing
-from include.lake.stream import FILES, KAFKA_SECRET, NAME, ONCE, STOP_FILE, Surroundings, digest_of
+from include.lake.stream import FILES, HALT_SECONDS, KAFKA_SECRET, NAME, ONCE, STOP_FILE, UNABLE, Halt, Surroundings, digest_of, halt
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 STOP_SECONDS, GONE_SECONDS = 120, 60  # until a batch has ended and the driver with it; until an application is cleared away
@@ -65,7 +68,7 @@ class Streams:
         end = time.monotonic() + STOP_SECONDS
         while (found := applications.object(NAME)) is not None:
             now, phase = standing(found), _phase(found)
-            if phase != RUNNING:
+            if phase not in (RUNNING, HALTED):
                 if phase == FAILED:
                     self._say(f"{NAME} had ended as {now.state}: {now.error or 'the operator gave no cause'}")
                 return
@@ -123,6 +126,26 @@ class Streams:
         since = (datetime.now(UTC) - datetime.fromisoformat(last)).total_seconds() if last else 0.0
         return int(status.get("executionAttempts") or 0), since
 
+    def halted(self, namespace: str) -> Halt | None:
+        """How it stands still between two tries of the operator, with the cause in its driver's own words where they can be read; None when it does not."""
+        found = self.applications(namespace).object(NAME)
+        stands = halt(found, datetime.now(UTC)) if found else None
+        if found is None or stands is None:
+            return None
+        words = self._last_words(namespace, standing(found).driver)
+        return replace(stands, error=words) if words else stands
+
+    def _last_words(self, namespace: str, driver: str) -> str:
+        """Why a driver ended, in its own words; empty when its pod is gone or says nothing."""
+        from urllib3.exceptions import HTTPError
+
+        core, words = self.kubernetes.core, [""]
+        with suppress(LakeError, HTTPError):  # the operator's words are left
+            log = self.kubernetes.call("the driver's log", core.read_namespaced_pod_log, driver, namespace, tail_lines=200, _preload_content=False)
+            if log is not None:
+                words += [m[1] for line in lines(log.stream(4096, decode_content=False)) if (m := UNABLE.search(line))]
+        return words[-1].rstrip(". ")
+
     def _mark(self, namespace: str, pod: str) -> bool:
         """Make the file that the driver looks for. False when its container is not there (yet, or any more)."""
         from kubernetes.client import ApiClient, ApiException, CoreV1Api
@@ -147,8 +170,9 @@ def _phase(found: Mapping[str, Any]) -> str:
     now = standing(found)
     if found["metadata"].get("deletionTimestamp"):
         return LEAVING
-    # A submission that failed is tried again, as its restart policy says.
-    return RUNNING if now.state == "SUBMISSION_FAILED" else _PHASES.get(now.phase, RUNNING)
+    if stands := halt(found, datetime.now(UTC)):
+        return HALTED if stands.seconds > HALT_SECONDS else RUNNING
+    return _PHASES.get(now.phase, RUNNING)
 
 
 def _refusal(pod: str, error: Any) -> LakeError | None:

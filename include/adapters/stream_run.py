@@ -36,10 +36,12 @@ def bring(lake: Lake, parts: Clients, who: str, say: Callable[[str], None], *, r
     todo, _ = plan(wanted, parts.streams)
     if not todo:
         if run and _unsettled(parts, namespace):
-            say("it was started again a moment ago: looking whether it runs now")
+            say("it was started again a moment ago, or is about to be: looking whether it runs now")
             see_start(parts.streams, namespace, say, UNSETTLED)
         return Outcome(todo, applied=False)
     if run:
+        if stands := parts.streams.halted(namespace):
+            say(f"{NAME} has not run for {stands.seconds:,} s: {stands.error}. It is submitted again; the spark-operator would in {stands.again:,} s")
         ready(lake, parts)
     with parts.host.locked(who):
         outcome = ensure(wanted, parts.streams, force=force)
@@ -100,6 +102,6 @@ def _checkpoint(stream: Stream, parts: Clients) -> Iterator[str]:
 
 
 def _unsettled(parts: Clients, namespace: str) -> bool:
-    """Whether the operator has started it again lately: what ends it may go on to do so."""
+    """Whether the operator has started it again lately, or waits to do so: what ends it may go on to."""
     attempts, since = parts.streams.attempts(namespace)
-    return attempts > 1 and since < UNSETTLED
+    return (attempts > 1 and since < UNSETTLED) or parts.streams.halted(namespace) is not None

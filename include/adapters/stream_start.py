@@ -12,10 +12,10 @@ from include.adapters.spark_log import DriverLog
 from include.adapters.stream import Streams
 from include.lake.errors import LakeError
 from include.lake.spark import Phase, Standing, short_error
-from include.lake.stream import NAME, UNFIT
+from include.lake.stream import NAME, UNABLE, UNFIT
 
 _News = Standing | str | LakeError  # a change of the application, a line of its driver's log, or that there is no more to see
-_RUNS, _UNABLE = re.compile(r"The stream of \S+ runs: "), re.compile(r"Unable to [^:]+: (.+)")
+_RUNS = re.compile(r"The stream of \S+ runs: ")
 _EXIT = re.compile(r"ExitCode: (\d+)")
 
 
@@ -69,7 +69,7 @@ def _watch(applications: SparkApplications, news: "queue.Queue[_News]") -> None:
 
 
 def _failure(streams: Streams, namespace: str, now: Standing, said: list[str]) -> LakeError:
-    words = [m[1] for line in said if (m := _UNABLE.search(line))]
+    words = [m[1] for line in said if (m := UNABLE.search(line))]
     code = int(m[1]) if (m := _EXIT.search(now.error)) else 0
     cause = words[-1] if words else short_error(now.error)
     if code == UNFIT:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from include.declare import declare_stream
 from include.lake.errors import LakeError
 from include.lake.lake import Lake, load_lake
 from include.lake.resource import ensure, plan
+from include.lake.resources.stream import HALTED
 from include.lake.spec import LAKE_FILE
 from include.lake.stream import NAME
 from include.lake.stream_log import LOGS, TABLES, QueryLog, behind
@@ -105,12 +107,13 @@ def status(args: argparse.Namespace, lake: Lake, clients: Clients) -> int:
     looked = plan(declared, clients.streams)
     todo, observed = looked
     attempts, since = clients.streams.attempts(declared.where.namespace)
+    stands = clients.streams.halted(declared.where.namespace)
     ends = clients.kafka.end_offsets(declared.payments.topic)
     reader, now = StreamLog(clients.connections("lake_s3"), declared.payments.path), time.time() * 1000
     found: dict[str, Any] = {
         "stream": {"application": NAME, "phase": observed.phase if observed else None, "state": clients.streams.at_work(declared.where.namespace) or None,
                    "driver": f"{NAME}-driver" if observed else None, "differs": sorted(todo.fields()) if observed else [], "starts": attempts,
-                   "seconds": round(since)},
+                   "seconds": round(since), "halted": asdict(stands) if stands else None},
         "simulator": Simulation(NOTES).pid(),
         "queries": [_query(reader.read(q), now, ends) for q in LOGS],
     }  # fmt: skip
@@ -132,6 +135,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     else:
         differs = f", not as declared ({', '.join(s['differs'])})" if s["differs"] else ", as declared"
         yield f"{NAME}: {s['state'] or s['phase']}{differs}; driver {s['driver']}, started {s['starts']} times, the last {s['seconds']:,} s ago"
+    if h := s["halted"]:
+        now = "; ./lake stream start does it now" if s["phase"] == HALTED else ""
+        yield f"no driver is at work since {h['seconds']:,} s: {h['error']}. The spark-operator tries again in {h['again']:,} s{now}"
     yield f"simulator: process {found['simulator']}" if found["simulator"] else "simulator: does not run"
     for q in found["queries"]:
         if q["batch"] is None:

@@ -6,7 +6,8 @@ before the day (null: not known). Of the whole lake those three are empty. Each 
 
 Beside them: `counted` (what Kafka holds within the bounds), `bounds` (the first offset that Kafka still has, and the last that both queries have),
 `begins` (the offset at which the stream began to read), `marks` (of a batch the event time below which its rows are late) with what those of
-compacted batches are made of, `settled` (the event time before which nothing late may still come). Each check gives the rows that are wrong.
+compacted batches are made of, `settled` (the event time before which nothing late may still come), `waiting` (what Kafka has held for too long
+without a query having read it, whatever its day). Each check gives the rows that are wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ TABLES = {
     "newest": "batch bigint, ts bigint",
     "allowed": "batch bigint, behind bigint",
     "settled": "ts bigint",
+    "waiting": 'query varchar, partition int, "offset" bigint, n bigint',
 }
 # Where an account's numbers begin: at 1, unless Kafka had removed records before the stream began, or it is not known what was before the day.
 _BEFORE = "case when e.account is not null then coalesce(e.seq, s.seq - 1) when b.first > 0 then s.seq - 1 else 0 end"
@@ -69,6 +71,7 @@ class Check:
     remedy: str
 
 
+WAITS, WAITS_FOR_MICRO_BATCH = 10 * 60 * 1000, DAY + 60 * 60 * 1000  # ms that a record may lie in Kafka and not be in the lake
 AGAIN = "Look at the driver's log; bronze has every record as it came, and silver can be made again from it at another path"
 CHECKS = (
     Check(
@@ -136,6 +139,11 @@ CHECKS = (
         "union select id, null from alerts where len(events) = 0",
         "Look at the driver's log, and compare _log/gold with _log/silver: the alerts were made from files that the log no longer names",
     ),
+    Check(
+        "Kafka holds nothing that the lake lacks for long",
+        "select query, 'partition', partition, n, 'offsets from', \"offset\" from waiting",
+        "See whether the stream runs, and how far behind it is: ./lake stream status",
+    ),
 )
 
 
@@ -179,7 +187,8 @@ class AuditReport:
         if not self.failed:
             return None
         causes = [f"{f.check}: not so {f.wrong:,} times, first {'; '.join(' '.join(map(str, row)) for row in f.first[:3])}" for f in self.failed]
-        return LakeError("confirm", self.path, "\n- ".join(["the audit found", *causes]) if len(causes) > 1 else causes[0], self.failed[0].remedy)
+        what = f"{self.day} of {self.path}" if self.day else self.path
+        return LakeError("confirm", what, "\n- ".join(["the audit found", *causes]) if len(causes) > 1 else causes[0], self.failed[0].remedy)
 
 
 COUNTS = {

@@ -5,13 +5,15 @@ Source for restarts: `restartPolicy` in the API reference of spark-operator 2.5.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from include.lake.s3a import s3a_profile
 from include.lake.secret import Secret
-from include.lake.spark import STREAM, Job, Where, application, named
+from include.lake.spark import STREAM, Job, Where, application, named, short_error, standing
 from include.lake.spec.streams import Payments
 
 NAME = "payments-stream"
@@ -32,6 +34,31 @@ STOP_FILE = "/tmp/homelake-stop"  # in the driver's container: it ends at a batc
 KAFKA_SECRET, KAFKA_MOUNT, PROPERTIES = "payments-kafka", "/opt/homelake/kafka", "client.properties"
 RETRIES, RETRY_SECONDS = 1_000_000, 10  # as good as without end: what a restart does not mend is the driver's exit code 2
 UNFIT = 2  # the driver's exit code when it cannot run as declared
+HALT_SECONDS = 60  # without a driver at work, after which it does not run as declared
+UNABLE = re.compile(r"Unable to [^:]+: (.+)")  # how a driver says why it ends
+_HALTED = ("FAILING", "PENDING_RERUN", "SUBMISSION_FAILED")  # the operator's words for what it will start again
+
+
+@dataclass(frozen=True)
+class Halt:
+    """No driver is at work, and the operator waits before it starts one: for how many `seconds` it is so, and in how many it tries `again` (0: now)."""
+
+    state: str
+    error: str
+    seconds: int
+    again: int
+
+
+def halt(application: Mapping[str, Any], now: datetime) -> Halt | None:
+    """Whether an application stands still between two tries. Nothing resets the operator's count of them, so a try may be half an hour away."""
+    found, status = standing(application), application.get("status") or {}
+    if found.state not in _HALTED:
+        return None
+    written = [m["time"] for m in application["metadata"].get("managedFields", ()) if m.get("subresource") == "status" and m.get("time")]
+    last = status.get("lastSubmissionAttemptTime")
+    began = status.get("terminationTime") or max(written, default=last)
+    waits = RETRY_SECONDS * int(status.get("submissionAttempts") or 0) if found.state != "PENDING_RERUN" else 0
+    return Halt(found.state, short_error(found.error), _since(began, now), max(0, waits - _since(last, now)))
 
 
 @dataclass(frozen=True)
@@ -110,6 +137,10 @@ def signed(body: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
 def digest_of(body: Mapping[str, Any]) -> str:
     """The digest that an application carries; empty when it has none, as one that somebody else made."""
     return str((body["metadata"].get("annotations") or {}).get(DIGEST, ""))
+
+
+def _since(text: str | None, now: datetime) -> int:
+    return max(0, round((now - datetime.fromisoformat(text)).total_seconds())) if text else 0
 
 
 def _plain(seconds: float) -> str:

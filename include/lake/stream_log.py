@@ -53,6 +53,14 @@ class QueryLog:
             days.setdefault(day_of(file["path"]), []).append(file)
         return days
 
+    def touched(self, since: float) -> set[date]:
+        """The days whose partitions got files since a time (ms). Of batches that were put together since then: all of theirs, as no other time is known."""
+        paths = [f["path"] for e in self.entries if e["committed"] >= since for files in e["files"].values() for f in files]
+        if self.compacted and self.compacted["at"] >= since:
+            own = f"/compacted/{self.compacted['through']:020d}-"
+            paths += [f["path"] for files in self.compacted["files"].values() for f in files if own in f["path"]]
+        return {day_of(path) for path in paths} - {date.min, date.max}
+
     def counts(self) -> dict[str, int]:
         """Sums of what the batches counted."""
         sums: dict[str, int] = {}

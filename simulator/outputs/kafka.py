@@ -44,11 +44,12 @@ class KafkaEncoder:
 class KafkaOutput:
     """A topic of events, one of labels, and one that says which epoch is next: `TOPIC`, `TOPIC.labels`, `TOPIC.progress`."""
 
-    def __init__(self, bootstrap: str, topic: str, resume: bool, partitions: int = 6, config: dict[str, str] | None = None) -> None:
+    def __init__(self, bootstrap: str, topic: str, resume: bool, partitions: int = 6, config: dict[str, str] | None = None, file: str | None = None) -> None:
         self.topic, self.resume, self.partitions = topic, resume, partitions
         self.what = f"topic {topic} at {bootstrap}"
         self.encoder: Encoder = KafkaEncoder()
         self._config = {**(config or {}), "bootstrap.servers": bootstrap, "log_level": "0"}
+        self._file = file  # where `config` comes from
         self._producer: Any = None
         self._errors: list[KafkaError] = []
         self._checked = False
@@ -138,9 +139,17 @@ class KafkaOutput:
         except KafkaException as error:
             raise self._error("write", error.args[0].str(), "Once Kafka is well, go on with --resume") from error
 
+    def _client(self, kind: Any, options: dict[str, Any]) -> Any:
+        """A client of librdkafka's, whose constructor says of the user's properties which is wrong, each time by an error of another class."""
+        try:
+            return kind({**self._config, **options})
+        except (KafkaException, AttributeError, TypeError, ValueError) as error:
+            cause = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+            raise SimulatorError("use", self._file or self.what, cause, "Correct that; properties are named as librdkafka names them") from error
+
     def _fence(self) -> None:
-        self._producer = Producer({
-            **self._config, "transactional.id": f"simulator-{self.topic}", "transaction.timeout.ms": 120_000, "compression.type": "lz4", "linger.ms": 5,
+        self._producer = self._client(Producer, {
+            "transactional.id": f"simulator-{self.topic}", "transaction.timeout.ms": 120_000, "compression.type": "lz4", "linger.ms": 5,
             "batch.size": 1_000_000, "queue.buffering.max.messages": 2_000_000, "queue.buffering.max.kbytes": 2_097_151, "partitioner": "murmur2_random",
             "error_cb": self._failed,
         })  # fmt: skip
@@ -158,7 +167,7 @@ class KafkaOutput:
 
     def _ensure(self) -> None:
         """The topics. One that is there is left as it is."""
-        admin = AdminClient({**self._config})
+        admin = self._client(AdminClient, {})
         there = self._topics(admin)
         wanted = [NewTopic(self.topic, self.partitions), NewTopic(self.topic + ".labels", 1),
                   NewTopic(self.topic + ".progress", 1, config={"cleanup.policy": "compact"})]  # fmt: skip
@@ -180,8 +189,8 @@ class KafkaOutput:
 
     def _read(self) -> Kept | None:
         """The last committed record of progress. What stands in an open or aborted transaction is not seen."""
-        consumer = Consumer({**self._config, "group.id": "simulator", "enable.auto.commit": False, "isolation.level": "read_committed", "enable.partition.eof": True,
-                             "auto.offset.reset": "earliest"})  # fmt: skip
+        consumer = self._client(Consumer, {"group.id": "simulator", "enable.auto.commit": False, "isolation.level": "read_committed",
+                                           "enable.partition.eof": True, "auto.offset.reset": "earliest"})  # fmt: skip
         try:
             topic, found, back = self.topic + ".progress", None, 64
             if topic not in self._topics(consumer):

@@ -64,6 +64,14 @@ def test_records_are_found_and_counted_by_the_time_at_which_they_came(broker: Br
     assert found.count({0: (0, 36), 1: (0, 3)}, (0, later - 7_200_000)) == {0: 0, 1: 0}
 
 
+def test_what_is_committed_beyond_an_offset_is_found_with_its_time(broker: Broker) -> None:
+    found, now = records(broker).unread({0: 20, 1: 4}), time.time() * 1000
+    assert {p: row[:2] for p, row in found.items()} == {0: (28, 9)}, "what was aborted is nothing, and nothing is in partition 2"
+    assert now - 300_000 < found[0][2] <= now
+    assert {p: row[:2] for p, row in records(broker).unread({0: 33}).items()} == {0: (34, 3), 1: (0, 4)}, "of a partition that nobody has read: all"
+    assert records(broker).unread({0: 37, 1: 4}) == {}
+
+
 def test_what_retention_removes_is_not_counted_as_lost(broker: Broker) -> None:
     admin = AdminClient({"bootstrap.servers": broker.address})
     admin.delete_records([TopicPartition(NAME, 1, 3)])[TopicPartition(NAME, 1)].result()

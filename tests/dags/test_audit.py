@@ -44,16 +44,18 @@ class Tasks(Run):
 @pytest.fixture
 def audited(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the audit was asked, and with `report` what it finds; an error is raised."""
-    asked: dict[str, Any] = {"report": CLEAN}
+    asked: dict[str, Any] = {"report": CLEAN, "touched": set(), "days": []}
 
     def audit(payments: Payments, connections: Any, say: Any, day: date | None) -> AuditReport:
         asked.update(payments=payments, day=day)
+        asked["days"].append(day)
         if isinstance(asked["report"], Exception):
             raise asked["report"]
         return asked["report"]  # type: ignore[no-any-return]
 
     site.connections = None  # type: ignore[attr-defined]
     monkeypatch.setattr(operators, "run_audit", audit)
+    monkeypatch.setattr(operators, "touched", lambda payments, connections, since: asked["touched"])
     return asked
 
 
@@ -110,6 +112,33 @@ def test_by_itself_a_day_with_nothing_is_skipped_and_asked_for_an_error(audited:
         Tasks().task("audit")
     with pytest.raises(AirflowFailException, match="it has nothing of it"):
         Tasks(day="2026-05-01").task("audit")
+
+
+def test_days_that_got_files_lately_are_audited_too_and_judged_together(audited: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    today, others = date(2026, 11, 20), [date(2026, 5, n) for n in (1, 2, 3, 4)]
+    audited["touched"], run = {today, *others}, Tasks()
+    left = run.task("audit")
+    assert audited["days"] == [today, *others[:0:-1]], "the newest three"
+    assert (left["clean"], left["error"], len(left["also"])) == (True, None, 3)
+    audited["report"] = WRONG
+    left = run.task("audit")
+    assert (left["clean"], left["error"].count(TOLD)) == (False, 4)
+    audited["days"].clear()
+    Tasks(day="2026-05-01").task("audit")
+    assert audited["days"] == [date(2026, 5, 1)], "who asks for a day gets that"
+
+
+def test_somebody_is_told_when_the_audit_itself_fails_and_not_when_there_was_nothing_to_audit(audited: dict[str, Any]) -> None:
+    assert DAG.get_task("verdict").trigger_rule == "none_skipped"
+    with pytest.raises(AirflowFailException, match="Unable to judge the payments in the lake: the task audit did not finish"):
+        DAG.get_task("verdict").execute(Tasks().context)
+
+
+def test_the_whole_lake_may_take_hours_and_a_day_one() -> None:
+    for whole, hours in ((False, 1), (True, 12)):
+        task = copy.copy(DAG.get_task("audit"))
+        task.pre_execute(Tasks(whole=whole).context)
+        assert task.execution_timeout == timedelta(hours=hours)
 
 
 def test_a_day_that_is_none_is_refused(audited: dict[str, Any]) -> None:

@@ -37,5 +37,5 @@ def test_its_job_comes_with_its_module_and_is_given_the_path(site: FakeSite, mon
     assert name.startswith("compact-")
     assert body["spec"]["mainApplicationFile"].endswith("/payments_compact.py")
     assert body["spec"]["arguments"] == ["--path", "s3a://datalake/payments/"]
-    assert set(files) == {"payments_compact.py", "payments_files.py", "payments_store.py", "states.json"}
+    assert set(files) == {"payments_compact.py", "payments_files.py", "payments_merge.py", "payments_store.py", "states.json"}
     assert body["spec"]["restartPolicy"] == {"type": "Never"}

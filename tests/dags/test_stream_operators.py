@@ -13,7 +13,7 @@ from include.lake.errors import LakeError, Unreachable
 from include.lake.resource import ensure
 from include.lake.secret import Secret
 from include.lake.spark import STREAM, Phase, Standing
-from include.lake.stream import FILES
+from include.lake.stream import FILES, Halt
 from include.operators import spark
 from tests.dags.conftest import STREAMING
 from tests.fakes.declared import streaming
@@ -107,6 +107,22 @@ def test_one_that_the_operator_starts_again_and_again_is_looked_at_longer(site: 
     with pytest.raises(AirflowFailException, match="the lake's disk is full"):
         run()
     assert starts.seen[-1] == stream_run.UNSETTLED
+
+
+def test_one_that_stands_still_is_submitted_again_with_what_its_driver_said(site: FakeSite, starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    assert site.streams.application
+    site.streams.halt, site.streams.tries = Halt("FAILING", "Kafka does not answer", 712, 98), (84, 742.0)
+    said: list[str] = []
+    monkeypatch.setattr(TASK.log, "info", lambda text, *args: said.append(text % args if args else text))
+    starts.error = LakeError("run", "stream/payments", "Kafka does not answer")
+    with pytest.raises(AirflowFailException):  # for less than a minute: looked at, and left to the operator
+        run()
+    assert len(site.streams.started) == 1
+    site.streams.application.phase, starts.error = "halted", None
+    assert run()["changes"] == [{"field": "phase", "before": "halted", "after": "running"}]
+    assert (len(site.streams.started), site.streams.cut) == (2, 0)
+    assert any("has not run for 712 s: Kafka does not answer. It is submitted again" in text for text in said)
 
 
 def test_it_is_ended_on_request_and_ending_needs_nothing_else(site: FakeSite, starts: Starts) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from include.lake.errors import LakeError
 from include.lake.resources.stream import ENDED, INCOMPLETE, RUNNING, StreamState
 from include.lake.secret import Secret
-from include.lake.stream import FILES, Surroundings, digest_of
+from include.lake.stream import FILES, Halt, Surroundings, digest_of
 from tests.fakes.base import Fake, writing
 
 
@@ -33,6 +33,7 @@ class FakeStreams(Fake):
         self.cut = 0
         self.micro_batches: list[str] = []
         self.tries = (1, 0.0)  # how often the operator has started it, and how many seconds ago
+        self.halt: Halt | None = None  # that no driver is at work, and the operator waits
         self.stuck = ""  # why it does not end at a batch boundary
 
     def surroundings(self, names: tuple[str, ...] = FILES) -> Surroundings:
@@ -67,6 +68,7 @@ class FakeStreams(Fake):
     @writing
     def submit_stream(self, body: Mapping[str, Any], files: Mapping[str, str]) -> None:
         self._begin(body, RUNNING)
+        self.halt = None
         self.started.append(body)
 
     def half_submit_stream(self, body: Mapping[str, Any], files: Mapping[str, str]) -> None:
@@ -74,6 +76,9 @@ class FakeStreams(Fake):
 
     def attempts(self, namespace: str) -> tuple[int, float]:
         return self.tries
+
+    def halted(self, namespace: str) -> Halt | None:
+        return self.halt
 
     def batches(self, namespace: str) -> list[str]:
         return list(self.micro_batches)

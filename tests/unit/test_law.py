@@ -18,7 +18,7 @@ from include.lake.resources.keypair import Pair
 from include.lake.resources.namespace import NamespaceState
 from include.lake.resources.service import ServiceState
 from include.lake.resources.service_account import ServiceAccountState
-from include.lake.resources.stream import ENDED, FAILED, INCOMPLETE, LEAVING, RUNNING, StreamState
+from include.lake.resources.stream import ENDED, FAILED, HALTED, INCOMPLETE, LEAVING, RUNNING, StreamState
 from include.lake.resources.topic import Setting, Topic, TopicState
 from include.lake.resources.user import UserState
 from include.lake.resources.vm_disk import VmDiskState
@@ -360,7 +360,7 @@ OLD, NEW = (frozenset({("client.properties", Secret(text))}) for text in ("old",
 
 @given(
     st.sampled_from([None, "ours", "changed", "somebody's"]),
-    st.sampled_from([RUNNING, FAILED, ENDED, INCOMPLETE, LEAVING]),
+    st.sampled_from([RUNNING, HALTED, FAILED, ENDED, INCOMPLETE, LEAVING]),
     st.sampled_from([None, OLD, NEW]),
     st.sampled_from([frozenset[tuple[str, Secret]](), NEW]),
     flag,

@@ -13,6 +13,7 @@ import pytest
 from include.lake.stream_log import QueryLog
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "jobs"))
+import payments_compact
 from payments_compact import TABLES, Log, Overtaken, Unfit, compact, divided, folders_of, orphans
 from payments_store import late_runs
 
@@ -156,6 +157,29 @@ def test_old_batches_become_a_file_a_date_and_the_view_stays() -> None:
     ]
     assert sum(len(lake.data[f["path"]][0]) for f in log.compacted["files"]["figures"]) == 2, "partial sums are summed"
     assert (log.compacted["offsets"], log.compacted["high_water"]) == ({"0": [0, 99], "1": [3, 9]}, 1009)
+
+
+def test_a_long_backlog_is_put_together_in_rounds_each_with_its_own_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payments_compact, "ROUND", 10)
+    lake, commits = lake_of(57), list[int]()
+    before, replace = view(lake), lake.replace
+
+    def noted(name: str, text: str, version: str | None) -> bool:
+        if name == "_log/bronze/compacted.json":
+            commits.append(json.loads(text)["through"])
+        return replace(name, text, version)
+
+    lake.replace = noted  # type: ignore[method-assign]
+    said = run(lake)
+    assert said[0].startswith("bronze: batches 0 to 54 put together in 6 rounds: ")
+    assert commits == [9, 19, 29, 39, 49, 54], "the oldest first, and all but the newest two"
+    assert view(lake) == before
+    lake.now += GRACE + 1
+    run(lake)
+    assert set(lake.data) == {f for q in TABLES for t in TABLES[q] for f in read(lake, q).files(t)}, "what a round made and the next replaced goes too"
+    assert view(lake) == before
+    monkeypatch.setattr(payments_compact, "ROUND", 2)
+    assert run(lake_of(12))[0].startswith("bronze: batches 0 to 7 put together in 2 rounds"), "four at a time, as --min-batches says"
 
 
 def test_it_is_kept_how_late_an_event_may_be_from_which_batch_on() -> None:

@@ -12,6 +12,7 @@ from include.commands import stream as commands
 from include.connections import from_environment
 from include.lake.errors import LakeError
 from include.lake.spec import LAKE_FILE, read_spec
+from include.lake.stream import Halt
 from include.lake.stream_log import QueryLog
 from tests.fakes.declared import FILE, streaming
 from tests.fakes.site import FakeSite
@@ -127,6 +128,20 @@ def test_status_says_how_far_it_is(site: FakeSite, capsys: pytest.CaptureFixture
     code, out, _ = run(capsys, "stream", "status", "--json")
     found = json.loads(out)
     assert (code, found["stream"]["differs"], found["queries"][1]["behind"]) == (2, ["digest"], 15)
+
+
+def test_status_of_one_that_stands_still_says_when_it_is_tried_next(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "stream", "start")
+    assert site.streams.application
+    site.streams.application.phase, site.streams.halt = "halted", Halt("FAILING", "Kafka does not answer", 712, 98)
+    code, out, _ = run(capsys, "stream", "status")
+    assert code == 2
+    assert out.splitlines()[1] == (
+        "no driver is at work since 712 s: Kafka does not answer. The spark-operator tries again in 98 s; ./lake stream start does it now"
+    )
+    assert json.loads(run(capsys, "stream", "status", "--json")[1])["stream"]["halted"] == {
+        "state": "FAILING", "error": "Kafka does not answer", "seconds": 712, "again": 98,
+    }  # fmt: skip
 
 
 def test_files_are_those_that_the_log_names(site: FakeSite, capsys: pytest.CaptureFixture[str]) -> None:

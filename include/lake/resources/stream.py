@@ -10,14 +10,15 @@ from include.lake.spark import Where
 from include.lake.spec.streams import Payments
 from include.lake.stream import FILES, Surroundings, digest_of, signed, stream_application
 
-RUNNING, FAILED, ENDED, INCOMPLETE, LEAVING = "running", "failed", "ended", "incomplete", "being removed"
+RUNNING, HALTED, FAILED, ENDED, INCOMPLETE, LEAVING = "running", "halted", "failed", "ended", "incomplete", "being removed"
 
 
 @dataclass(frozen=True)
 class StreamState:
     """`digest`: of what it was made from, empty when somebody else made it. `kafka`: the files of Kafka's log-in in its secret.
 
-    `phase` is RUNNING also while the spark-operator starts it again, INCOMPLETE without the ConfigMap of its job. None: not managed, or not known yet.
+    `phase` is RUNNING also while the spark-operator starts it again, HALTED when that takes long, INCOMPLETE without the ConfigMap of its job. None: not
+    managed, or not known yet.
     """
 
     digest: str | None

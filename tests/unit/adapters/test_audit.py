@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -46,6 +47,7 @@ class Topic:
     """Of one partition: 9 records at offsets 0 to 9, a transaction's mark among them."""
 
     marked = 4
+    beyond: Mapping[int, tuple[int, int, int]] = {}  # what is unread, by partition, whatever was read
     times: Mapping[int, int] = {}  # by offset, when Kafka took the record (ms); START where nothing is said
 
     def __init__(self, connection: Connection, topic: str) -> None:
@@ -53,6 +55,9 @@ class Topic:
 
     def first(self, partitions: Sequence[int]) -> dict[int, int]:
         return dict.fromkeys(partitions, 0)
+
+    def unread(self, read: Mapping[int, int]) -> dict[int, tuple[int, int, int]]:
+        return {p: found for p, found in self.beyond.items() if found[0] >= read.get(p, 0)}
 
     def since(self, partitions: Sequence[int], time_ms: int) -> dict[int, int | None]:
         return dict.fromkeys(partitions, next((n for n in range(10) if n != self.marked and self.times.get(n, START) >= time_ms), None))
@@ -201,6 +206,33 @@ def test_the_tables_are_for_nobody_else_and_go_away(written: Written, monkeypatc
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+WAITING = "Kafka holds nothing that the lake lacks for long"
+
+
+def test_what_kafka_holds_for_long_and_no_query_has_read_is_found(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = round(time.time() * 1000)
+    monkeypatch.setattr(Topic, "beyond", {0: (9, 40, now - 11 * 60 * SECOND), 1: (0, 7, now - 9 * 60 * SECOND)})  # bronze has read 9, silver has not
+    (found,) = run().failed
+    assert (found.check, found.first) == (WAITING, (("silver", "partition", 0, 40, "offsets from", 9),))
+    monkeypatch.setattr(Topic, "beyond", {1: (0, 7, now - 11 * 60 * SECOND)})
+    assert [row[:3] for f in run(date(2026, 5, 1)).failed for row in f.first] == [("bronze", "partition", 1), ("silver", "partition", 1)]
+    assert [f.check for f in run(date(2026, 5, 2)).failed] == [WAITING], "a day of which the lake has nothing is no reason to say nothing"
+    assert run_audit(Payments(micro_batch="0 3 * * *"), CONNECTIONS.__getitem__, lambda text: None).failed == ()
+
+
+def test_what_kafka_still_has_is_asked_right_before_it_is_counted(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def noted(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args: (asked.append(name), real(*args))[1])
+
+    for owner, name in ((Topic, "first"), (Topic, "count"), (audit_tables.Tables, "read")):
+        noted(owner, name)
+    assert run().failed == ()
+    assert asked == ["read"] * 5 + ["first", "count"]
+
+
 # A day at a time
 
 D1, D2, D3 = date(2026, 5, 1), date(2026, 5, 2), date(2026, 5, 3)
@@ -263,6 +295,23 @@ def test_an_event_of_the_year_58398_is_found_and_other_days_are_still_judged(day
     assert [f.check for f in run(D1).failed] == []
     assert "every amount and every time is one that the stream takes" in [f.check for f in run().failed]
     assert EVENT not in [f.check for f in run(D2).failed]
+
+
+def test_the_days_that_got_files_are_those_of_batches_since_then(days: Written) -> None:
+    def found(since: int) -> set[date]:
+        return adapter.touched(Payments(), CONNECTIONS.__getitem__, since)
+
+    days.write("silver", 1, [days.event(6, 10, 1)], "+58298-05-12")
+    for entries in days.entries.values():
+        entries[0]["committed"], entries[1]["committed"] = NIGHT, NIGHT + HOUR
+    assert found(NIGHT) == {D1, D2, D3}
+    assert found(NIGHT + 1) == {D2, D3}
+    assert found(NIGHT + 2 * HOUR) == set()
+    compacted = {"format": 1, "through": 1, "at": NIGHT + 2 * HOUR, "counts": {}, "offsets": {}, "files": {"silver": [
+        {"path": f"silver/compacted/{n:020d}-0badcafe/date={day}/part-0.parquet", "bytes": 1} for n, day in ((0, D1), (1, D2))]}}  # fmt: skip
+    days.compacted["silver"], days.entries["silver"] = compacted, []
+    assert found(NIGHT + 2 * HOUR) == {D2}, "what had been put together before has no new rows"
+    assert found(NIGHT + 3 * HOUR) == set()
 
 
 def named(stream: Written, table: str, day: date) -> list[Path]:

@@ -16,9 +16,9 @@ from include.adapters.stream import Streams
 from include.adapters.stream_start import see_start
 from include.connections import Connections, from_environment
 from include.lake.errors import LakeError
-from include.lake.resources.stream import ENDED, FAILED, INCOMPLETE, LEAVING, RUNNING, StreamState
+from include.lake.resources.stream import ENDED, FAILED, HALTED, INCOMPLETE, LEAVING, RUNNING, StreamState
 from include.lake.secret import Secret
-from include.lake.stream import DIGEST, NAME
+from include.lake.stream import DIGEST, NAME, Halt
 from tests.conftest import ROOT
 
 CONNECTIONS: Connections = from_environment(
@@ -44,6 +44,7 @@ class Cluster:
         self.calls: list[str] = []
         self.leaving, self.digest = False, "d1"
         self.more: dict[str, Any] = {}
+        self.written = ""  # when the operator wrote the status
         self.then: Callable[[int], None] = lambda look: None
         self.looks = 0
         self.log: list[bytes] = []
@@ -53,6 +54,7 @@ class Cluster:
 
     def _object(self, state: str, error: str) -> dict[str, Any]:
         meta = {"name": NAME, "annotations": {DIGEST: self.digest}} | ({"deletionTimestamp": "now"} if self.leaving else {})
+        meta |= {"managedFields": [{"subresource": "status", "time": self.written}, {"time": ago(1)}]} if self.written else {}
         return {"metadata": meta, "status": {"applicationState": {"state": state, "errorMessage": error}, **self.more}}
 
     def get_namespaced_custom_object(self, *args: Any) -> Any:
@@ -139,6 +141,41 @@ def test_what_surrounds_it_comes_from_the_connections_and_the_jobs_folder(said: 
 )  # fmt: skip
 def test_it_runs_as_long_as_the_operator_is_at_it(state: str, phase: str, said: list[str]) -> None:
     assert streams(Cluster(state), said).stream("spark-jobs") == StreamState("d1", phase)
+
+
+def ago(seconds: int) -> str:
+    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize(("state", "seconds", "phase"), [
+    ("FAILING", 30, RUNNING), ("FAILING", 90, HALTED), ("SUBMISSION_FAILED", 30, RUNNING), ("SUBMISSION_FAILED", 90, HALTED), ("RUNNING", 90, RUNNING),
+])  # fmt: skip
+def test_one_that_waits_long_for_its_next_try_does_not_run(state: str, seconds: int, phase: str, said: list[str]) -> None:
+    cluster = Cluster(state, "driver container failed with ExitCode: 3, Reason: Error")
+    ended = {"terminationTime": ago(seconds)} if state == "FAILING" else {}
+    cluster.more = {"executionAttempts": 84, "submissionAttempts": 84, "lastSubmissionAttemptTime": ago(seconds + 40 * (state == "FAILING"))} | ended
+    there = streams(cluster, said)
+    assert there.stream("spark-jobs") == StreamState("d1", phase)
+    if state == "FAILING":
+        found = there.halted("spark-jobs")
+        assert found
+        assert (found.error, abs(found.seconds - seconds) < 3, abs(found.again - (840 - seconds - 40)) < 3) == (cluster.error, True, True)
+        cluster.log = [b"x\nUnable to go on with the stream of payments: Kafka does not answer. Look at it.\n"]
+        assert there.halted("spark-jobs").error == "Kafka does not answer. Look at it"  # type: ignore[union-attr]
+    assert (there.halted("spark-jobs") is None) is (state == "RUNNING")
+
+
+def test_one_that_is_about_to_be_submitted_again_is_judged_by_when_that_was_written(said: list[str]) -> None:
+    """Of a driver that ran for weeks the last submission is long ago, and the operator has forgotten by then when it ended."""
+    cluster = Cluster("PENDING_RERUN")
+    cluster.more = {"submissionAttempts": 2, "lastSubmissionAttemptTime": ago(2_000_000), "terminationTime": None}
+    cluster.written = ago(5)
+    assert streams(cluster, said).stream("spark-jobs") == StreamState("d1", RUNNING)
+    cluster.written = ago(300)
+    assert streams(cluster, said).stream("spark-jobs") == StreamState("d1", HALTED)
+    halt = streams(cluster, said).halted("spark-jobs")
+    assert isinstance(halt, Halt)
+    assert (halt.state, halt.again) == ("PENDING_RERUN", 0)
 
 
 def test_absent_incomplete_and_leaving_are_told_apart(said: list[str]) -> None:

@@ -1,6 +1,7 @@
 """What the way to Kafka makes of a broker's answers."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -76,6 +77,21 @@ def test_one_that_takes_over_goes_on_from_where_the_other_came_to() -> None:
     topic = Written(Stream(), resume=True)
     assert topic.begin(Stream()) == topic.next
     assert topic.fenced
+
+
+@pytest.mark.parametrize(("config", "cause"), [
+    ({"sasl.mechansim": "PLAIN"}, 'No such configuration property: "sasl.mechansim"'),
+    ({"security.protocol": "ssl", "ssl.ca.location": "/nosuch.pem"}, "ssl.ca.location failed"),
+    ({"error_cb": "x"}, "expected error_cb property as a callable"),
+    ({"default.topic.config": "x"}, "no attribute"),
+])  # fmt: skip
+@pytest.mark.parametrize("begin", [kafka.KafkaOutput.kept, kafka.KafkaOutput._ensure, kafka.KafkaOutput._fence])
+def test_a_wrong_property_is_told_with_the_file_that_it_is_in(config: dict[str, str], cause: str, begin: Callable[[kafka.KafkaOutput], object]) -> None:
+    output = kafka.KafkaOutput("127.0.0.1:9", "payments", False, config=config, file="kafka.conf")
+    if begin is kafka.KafkaOutput._fence and "error_cb" in config:
+        return  # the producer has one of its own
+    with pytest.raises(SimulatorError, match=rf"Unable to use kafka\.conf: .*{cause}"):
+        begin(output)
 
 
 class Sent:
