@@ -54,8 +54,8 @@ class Tables:
         """The rows of an answer."""
         return list(self._db.execute(sql).fetchall())
 
-    def fill(self, table: str, rows: Sequence[tuple[int, ...]]) -> None:
-        """Add rows of numbers to a table."""
+    def fill(self, table: str, rows: Sequence[tuple[int | str, ...]]) -> None:
+        """Add rows to a table."""
         if rows:
             self._db.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
 
