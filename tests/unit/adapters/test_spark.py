@@ -11,6 +11,7 @@ from include.adapters import spark, spark_guard
 from include.adapters.spark import SparkApplications
 from include.adapters.spark_log import lines
 from include.lake.errors import LakeError, Unreachable
+from tests.fakes.driver_log import stamped
 from tests.unit.conftest import recorded
 
 
@@ -69,8 +70,9 @@ class Cluster:
             items=[SimpleNamespace(reason="SparkApplicationFailed", message="it failed\nwith details")] if field_selector.endswith("=job-1") else []
         )
 
-    def read_namespaced_pod_log(self, *args: Any, **options: Any) -> Any:
-        return SimpleNamespace(stream=lambda size, decode_content: iter([self.log[:7], self.log[7:]]))
+    def read_namespaced_pod_log(self, *args: Any, timestamps: bool = False, **options: Any) -> Any:
+        log = stamped([self.log]) if timestamps else self.log
+        return SimpleNamespace(stream=lambda size, decode_content: iter([log[:7], log[7:]]))
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from kubernetes.client import ApiException
 
 from include.adapters import spark_log
 from include.adapters.spark_log import DriverLog
+from tests.fakes.driver_log import stamped
 
 
 class Core:
@@ -33,10 +34,6 @@ class Core:
         return SimpleNamespace(stream=blocks)
 
 
-def stamped(*lines: str) -> bytes:
-    return b"".join(f"2026-11-28T10:00:{n:02}.000000001Z {line}\n".encode() for n, line in enumerate(lines))
-
-
 def told(*answers: bytes | Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], Core]:
     monkeypatch.setattr(spark_log, "AGAIN_SECONDS", 0.001)
     said, core = list[str](), Core(*answers)
@@ -51,7 +48,7 @@ def told(*answers: bytes | Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[
 
 def test_it_goes_on_where_it_broke_off_however_long_the_api_server_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     away = [OSError("connection refused"), ApiException(status=503)] * 10
-    said, core = told(stamped("one"), *away, stamped("one", "two"), stamped("one", "two", "", "a b"), monkeypatch=monkeypatch)
+    said, core = told(stamped([b"one\n"]), *away, stamped([b"one\ntwo\n"]), stamped([b"one\ntwo\n\na b\n"]), monkeypatch=monkeypatch)
     assert said == ["[driver] one", "[driver] two", "[driver] ", "[driver] a b"]
     assert core.since[0] is None
     assert set(core.since[1:]) <= {spark_log.MARGIN, spark_log.MARGIN + 1}, "no more than what may be new is asked for"
@@ -65,7 +62,7 @@ def test_lines_of_one_moment_are_all_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_kubelet_that_restarts_ends_the_stream_and_not_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end looks as a driver's does. Meanwhile the node may have begun a new file, which has less lines than were told."""
     monkeypatch.setattr(spark_log, "AGAIN_SECONDS", 0.001)
-    whole = stamped("one", "two", "three", "four")
+    whole = stamped([b"one\ntwo\nthree\nfour\n"])
     said, core = list[str](), Core(whole[: 2 * len(whole) // 4 + 1])
     log = DriverLog(SimpleNamespace(core=core), "spark-jobs", "job-1-driver", said.append)  # type: ignore[arg-type]
     while core.calls < 3:

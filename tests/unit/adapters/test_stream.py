@@ -20,6 +20,7 @@ from include.lake.resources.stream import ENDED, FAILED, HALTED, INCOMPLETE, LEA
 from include.lake.secret import Secret
 from include.lake.stream import DIGEST, NAME, Halt
 from tests.conftest import ROOT
+from tests.fakes.driver_log import stamped
 
 CONNECTIONS: Connections = from_environment(
     {
@@ -81,8 +82,8 @@ class Cluster:
     def read_namespaced_config_map(self, name: str, namespace: str) -> Any:
         return SimpleNamespace() if self.config else None
 
-    def read_namespaced_pod_log(self, *args: Any, **options: Any) -> Any:
-        return SimpleNamespace(stream=lambda size, decode_content: iter(self.log))
+    def read_namespaced_pod_log(self, *args: Any, timestamps: bool = False, **options: Any) -> Any:
+        return SimpleNamespace(stream=lambda size, decode_content: iter([stamped(self.log)] if timestamps else self.log))
 
     def secret(self, namespace: str, name: str) -> Any:
         return self.secrets.get(name)
