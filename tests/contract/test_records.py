@@ -68,7 +68,7 @@ def test_what_is_committed_beyond_an_offset_is_found_with_its_time(broker: Broke
     found, now = records(broker).unread({0: 20, 1: 4}), time.time() * 1000
     assert {p: row[:2] for p, row in found.items()} == {0: (28, 9)}, "what was aborted is nothing, and nothing is in partition 2"
     assert now - 300_000 < found[0][2] <= now
-    assert {p: row[:2] for p, row in records(broker).unread({0: 33}).items()} == {0: (34, 3), 1: (0, 4)}, "of a partition that nobody has read: all"
+    assert {p: row[:2] for p, row in records(broker).unread({0: 34}).items()} == {0: (34, 3), 1: (0, 4)}, "of a partition that nobody has read: all"
     assert records(broker).unread({0: 37, 1: 4}) == {}
 
 
