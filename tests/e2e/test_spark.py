@@ -55,6 +55,7 @@ def test_d1_d2_the_dag_writes_and_reads_back(converged: Site) -> None:
     assert json.loads(converged.s3().get_object(Bucket="datalake", Key="test-output/_SUCCESS")["Body"].read())["committer"] == "magic"
 
 
+@pytest.mark.long
 def test_it_runs_again_in_both_modes_the_second_deferrable(converged: Site) -> None:
     """On the locked bucket, where the default committer breaks at the second write."""
     before = _parquet(converged, "test-output/")
