@@ -76,8 +76,9 @@ def _current(app: FastAPI, services: Services, feed: Feed) -> None:
 def _applications(app: FastAPI, services: Services) -> None:
     @app.get("/api/applications/{namespace}/{name}/series")
     def series(namespace: str, name: str) -> Response:
-        services.snapshot()  # of a process that has just begun the first sweep is waited for
         found = services.collector.series(namespace, name)
+        if not found and services.snapshot():  # of a process that has just begun the first sweep is waited for
+            found = services.collector.series(namespace, name)
         if not found:
             raise HTTPException(404, f"No figures of {namespace}/{name} are kept here")
         return _json({pod: columns.as_json() for pod, columns in found.items()})

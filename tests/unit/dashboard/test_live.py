@@ -147,6 +147,7 @@ def test_figures_that_are_no_numbers_are_null(server: Server, token: Tokens) -> 
 
 
 def test_an_application_that_is_not_known_has_no_figures(server: Server, token: Tokens) -> None:
+    server.site.sweeps.sweep(at=100)
     assert server.get("/api/applications/spark-jobs/nosuch/series", token("viewer", "viewer")).status == 404
     assert server.get("/api/past/spark-jobs/nosuch", token("viewer", "viewer")).status == 404
 
