@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 
 from include.adapters.audit_day import read_day
@@ -19,43 +20,56 @@ class NothingThere(LakeError):
     """There is nothing to audit on that day."""
 
 
-def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None], day: date | None = None) -> AuditReport:
-    """Audit the stream as it is now; with a day, the partition of that day and what it is held against, and nothing else is read.
+def run_audit(payments: Payments, connections: Connections, say: Callable[[str], None], day: date | None = None, seen: "Seen | None" = None) -> AuditReport:
+    """Audit the stream as it is now, or as it was `seen`; with a day, the partition of that day and what it is held against, and nothing else is read.
 
     Raises LakeError when lake or Kafka cannot be read, or no batch is committed yet; NothingThere for a day without an event or a record, unless
     Kafka holds what the lake lacks for long.
     """
-    began = time.time() * 1000
-    log = StreamLog(connections("lake_s3"), payments.path)
-    # Each before what it is made of: what the latter has beyond it is then only what came in between.
-    logs = {query: log.read(query) for query in reversed(LOGS)}
+    seen = look(payments, connections) if seen is None else seen
+    log, logs, records = seen.place, seen.logs, seen.records
     silver, bronze = logs["silver"], logs["bronze"]
-    if silver.last() is None or bronze.last() is None:
-        raise LakeError("audit", payments.path, "the stream has not committed a batch yet", "./lake stream status shows how far it is")
-    records = Records(connections("kafka_default"), payments.topic)
-    waiting = _waiting(payments, records, logs, began)
     say(f"reading {f'{day} of ' if day else ''}{payments.path} through batch {silver.last()[0]} of silver")  # type: ignore[index]
     with Tables.opened(connections("lake_s3"), f"{log.bucket}/{log.prefix}") as tables:
         for sql in SCHEMA:
             tables.query(sql)
         _read(tables, {table: logs[query] for table, query in TABLES.items()}, day)
-        if day and not waiting and tables.query("select not exists (from bronze) and not exists (from silver)")[0][0]:
+        if day and not seen.waiting and tables.query("select not exists (from bronze) and not exists (from silver)")[0][0]:
             raise NothingThere("audit", payments.path, f"it has nothing of {day}", "Name a day (UTC) of which there are events or records")
         say(f"counting the records of {payments.topic} that Kafka holds")
         tables.fill("begins", list(silver.begins().items()))
         tables.fill("marks", marks(silver.entries, silver.compacted))
         _marks_of_compacted(tables, silver, day)
         tables.fill("settled", [(silver.high_water() - GRACE * 1000,)])
-        tables.fill("waiting", waiting)
+        tables.fill("waiting", seen.waiting)
         # Kafka's first offsets are asked for right before it is read: retention goes on while the tables are.
         _count(tables, records, bounds(bronze.offsets(), silver.offsets(), records.first(sorted(bronze.offsets()))), day)
         return audit(payments.path, tables.query, day)
 
 
-def touched(payments: Payments, connections: Connections, since: float) -> set[date]:
-    """The days (UTC) whose partitions got files since a time (ms)."""
-    log = StreamLog(connections("lake_s3"), payments.path)
-    return set[date]().union(*(log.read(query).touched(since) for query in LOGS))
+@dataclass(frozen=True)
+class Seen:
+    """The stream at one moment: its logs, where they are, and what Kafka has held for too long without a query having read it. Serves several audits."""
+
+    place: StreamLog
+    logs: Mapping[str, QueryLog]
+    records: Records
+    waiting: list[tuple[str, int, int, int]]
+
+    def touched(self, since: float) -> set[date]:
+        """The days (UTC) whose partitions got files since a time (ms)."""
+        return set[date]().union(*(log.touched(since) for log in self.logs.values()))
+
+
+def look(payments: Payments, connections: Connections) -> Seen:
+    """Read the logs, and ask Kafka what lies beyond them. Raises LakeError when either cannot be read, or no batch is committed yet."""
+    began, place = time.time() * 1000, StreamLog(connections("lake_s3"), payments.path)
+    # Each before what it is made of: what the latter has beyond it is then only what came in between.
+    logs = {query: place.read(query) for query in reversed(LOGS)}
+    if logs["silver"].last() is None or logs["bronze"].last() is None:
+        raise LakeError("audit", payments.path, "the stream has not committed a batch yet", "./lake stream status shows how far it is")
+    records = Records(connections("kafka_default"), payments.topic)
+    return Seen(place, logs, records, _waiting(payments, records, logs, began))
 
 
 def _waiting(payments: Payments, records: Records, logs: Mapping[str, QueryLog], now: float) -> list[tuple[str, int, int, int]]:

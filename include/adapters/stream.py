@@ -18,7 +18,7 @@ from include.lake.errors import LakeError
 from include.lake.resources.stream import ENDED, FAILED, HALTED, INCOMPLETE, LEAVING, RUNNING, StreamState
 from include.lake.secret import Secret
 from include.lake.spark import STREAM, Phase, standing
-from include.lake.stream import FILES, HALT_SECONDS, KAFKA_SECRET, NAME, ONCE, STOP_FILE, UNABLE, Halt, Surroundings, digest_of, halt
+from include.lake.stream import FILES, HALT_SECONDS, KAFKA_SECRET, NAME, ONCE, STOP_FILE, Halt, Surroundings, digest_of, halt, last_words, since
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 STOP_SECONDS, GONE_SECONDS = 120, 60  # until a batch has ended and the driver with it; until an application is cleared away
@@ -122,9 +122,7 @@ class Streams:
     def attempts(self, namespace: str) -> tuple[int, float]:
         """How often the operator has started it, and how many seconds ago the last time; (0, 0) when it never did."""
         status = (self.applications(namespace).object(NAME) or {}).get("status") or {}
-        last = status.get("lastSubmissionAttemptTime")
-        since = (datetime.now(UTC) - datetime.fromisoformat(last)).total_seconds() if last else 0.0
-        return int(status.get("executionAttempts") or 0), since
+        return int(status.get("executionAttempts") or 0), since(status.get("lastSubmissionAttemptTime"), datetime.now(UTC))
 
     def halted(self, namespace: str) -> Halt | None:
         """How it stands still between two tries of the operator, with the cause in its driver's own words where they can be read; None when it does not."""
@@ -139,12 +137,12 @@ class Streams:
         """Why a driver ended, in its own words; empty when its pod is gone or says nothing."""
         from urllib3.exceptions import HTTPError
 
-        core, words = self.kubernetes.core, [""]
+        read = self.kubernetes.core.read_namespaced_pod_log
         with suppress(LakeError, HTTPError):  # the operator's words are left
-            log = self.kubernetes.call("the driver's log", core.read_namespaced_pod_log, driver, namespace, tail_lines=200, _preload_content=False)
+            log = self.kubernetes.call("the driver's log", read, driver, namespace, tail_lines=200, _preload_content=False)
             if log is not None:
-                words += [m[1] for line in lines(log.stream(4096, decode_content=False)) if (m := UNABLE.search(line))]
-        return words[-1].rstrip(". ")
+                return last_words(lines(log.stream(4096, decode_content=False)))
+        return ""
 
     def _mark(self, namespace: str, pod: str) -> bool:
         """Make the file that the driver looks for. False when its container is not there (yet, or any more)."""

@@ -12,7 +12,7 @@ from include.adapters.spark_log import DriverLog
 from include.adapters.stream import Streams
 from include.lake.errors import LakeError
 from include.lake.spark import Phase, Standing, short_error
-from include.lake.stream import NAME, UNABLE, UNFIT
+from include.lake.stream import NAME, UNFIT, last_words
 
 _News = Standing | str | LakeError  # a change of the application, a line of its driver's log, or that there is no more to see
 _RUNS = re.compile(r"The stream of \S+ runs: ")
@@ -69,9 +69,8 @@ def _watch(applications: SparkApplications, news: "queue.Queue[_News]") -> None:
 
 
 def _failure(streams: Streams, namespace: str, now: Standing, said: list[str]) -> LakeError:
-    words = [m[1] for line in said if (m := UNABLE.search(line))]
     code = int(m[1]) if (m := _EXIT.search(now.error)) else 0
-    cause = words[-1] if words else short_error(now.error)
+    cause = last_words(said) or short_error(now.error)
     if code == UNFIT:
         streams.remove_stream(namespace)
         return LakeError("run", "stream/payments", cause, "It was removed, since no restart helps; checkpoint and data are as they were. Mend that and start it again")  # fmt: skip

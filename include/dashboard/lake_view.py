@@ -104,7 +104,7 @@ def read(name: str) -> LakeView:
     from sqlalchemy import select
 
     with create_session(scoped=False) as session:
-        runs = session.execute(select(DagRun.id, DagRun.run_id, DagRun.state).where(DagRun.dag_id == DAG).order_by(DagRun.id.desc()).limit(RUNS)).all()
+        runs = session.execute(select(DagRun.run_id, DagRun.state).where(DagRun.dag_id == DAG).order_by(DagRun.id.desc()).limit(RUNS)).all()
         newest = (  # of each task, however long ago: were the last check forgotten, nobody would be told that there is none any more
             select(XComModel.task_id, XComModel.run_id, XComModel.value, XComModel.timestamp)
             .where(XComModel.dag_id == DAG, XComModel.key == "return_value")

@@ -54,31 +54,20 @@ class Past(Protocol):
 
 
 class Kept:
-    """Something that is made once, by whoever asks first. What fails is tried again at the next request."""
+    """Something that is made once, by whoever asks first; of facts, when there are any, and anew when they differ.
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make, self._lock, self.made = make, threading.Lock(), None
-
-    def __call__(self) -> Any:
-        """The one."""
-        with self._lock:
-            if self.made is None:
-                self.made = self._make()
-            return self.made
-
-
-class Latest:
-    """Something that is made of facts, and anew when they have changed."""
+    What fails is tried again at the next request.
+    """
 
     def __init__(self, make: Callable[..., Any]) -> None:
-        self._make, self._lock, self._of, self._made = make, threading.Lock(), (), None
+        self._make, self._lock, self._of, self.made = make, threading.Lock(), (), None
 
     def __call__(self, *facts: Any) -> Any:
         """The one made of these."""
         with self._lock:
-            if self._made is None or facts != self._of:
-                self._made, self._of = self._make(*facts), facts
-            return self._made
+            if self.made is None or facts != self._of:
+                self.made, self._of = self._make(*facts), facts
+            return self.made
 
 
 class Services:
@@ -141,7 +130,7 @@ def _started(collector: Collector) -> Collector:
 
 def of_airflow() -> Services:
     """What the page in Airflow shows: connections are Airflow's, the rest is declared in include/lake.yaml."""
-    lakes = Latest(_lakes)
+    lakes = Kept(_lakes)
     return Services(_airflows_collector, lambda: lakes(*_airflows_place()), _airflows_lake)
 
 

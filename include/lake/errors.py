@@ -18,6 +18,11 @@ class LakeError(Exception):
         return f"Unable to {self.verb} {self.what}: {self.cause}.{tail}"
 
 
+def fault(verb: str, what: str, error: Exception) -> LakeError:
+    """An exception that nobody foresaw, told as a user may see it. Whoever catches it writes the trace to the log."""
+    return LakeError(verb, what, f"{type(error).__name__}: {error}", "That is a fault of Homelake; its log has the trace")
+
+
 class Unreachable(LakeError):
     """A part did not answer, or would not say: what it holds is unknown, which is never the same as absent."""
 

@@ -30,6 +30,11 @@ class Phase(StrEnum):
     FAILED = "failed"
     LOST = "lost"  # the operator does not know; it may come back
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in (Phase.DONE, Phase.FAILED)
+
 
 # Every state of the operator. SUBMISSION_FAILED, FAILING and the like are on their way: the operator itself goes on to FAILED.
 _PHASES = {
@@ -52,7 +57,7 @@ class Standing:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen."""
-        return self.phase in (Phase.DONE, Phase.FAILED)
+        return self.phase.over
 
 
 def standing(application: Mapping[str, Any]) -> Standing:

@@ -6,7 +6,7 @@ Source for restarts: `restartPolicy` in the API reference of spark-operator 2.5.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ KAFKA_SECRET, KAFKA_MOUNT, PROPERTIES = "payments-kafka", "/opt/homelake/kafka",
 RETRIES, RETRY_SECONDS = 1_000_000, 10  # as good as without end: what a restart does not mend is the driver's exit code 2
 UNFIT = 2  # the driver's exit code when it cannot run as declared
 HALT_SECONDS = 60  # without a driver at work, after which it does not run as declared
-UNABLE = re.compile(r"Unable to [^:]+: (.+)")  # how a driver says why it ends
+_UNABLE = re.compile(r"Unable to [^:]+: (.+)")  # how a driver says why it ends
 _HALTED = ("FAILING", "PENDING_RERUN", "SUBMISSION_FAILED")  # the operator's words for what it will start again
 
 
@@ -58,7 +58,12 @@ def halt(application: Mapping[str, Any], now: datetime) -> Halt | None:
     last = status.get("lastSubmissionAttemptTime")
     began = status.get("terminationTime") or max(written, default=last)
     waits = RETRY_SECONDS * int(status.get("submissionAttempts") or 0) if found.state != "PENDING_RERUN" else 0
-    return Halt(found.state, short_error(found.error), _since(began, now), max(0, waits - _since(last, now)))
+    return Halt(found.state, short_error(found.error), round(since(began, now)), max(0, waits - round(since(last, now))))
+
+
+def last_words(log: Iterable[str]) -> str:
+    """Why a driver ended, by what its log says; empty when it does not."""
+    return ([m[1] for line in log if (m := _UNABLE.search(line))] or [""])[-1].rstrip(". ")
 
 
 @dataclass(frozen=True)
@@ -139,8 +144,9 @@ def digest_of(body: Mapping[str, Any]) -> str:
     return str((body["metadata"].get("annotations") or {}).get(DIGEST, ""))
 
 
-def _since(text: str | None, now: datetime) -> int:
-    return max(0, round((now - datetime.fromisoformat(text)).total_seconds())) if text else 0
+def since(text: str | None, now: datetime) -> float:
+    """Seconds from a time that the operator wrote; 0 when it wrote none, or has a clock that is ahead."""
+    return max(0.0, (now - datetime.fromisoformat(text)).total_seconds()) if text else 0.0
 
 
 def _plain(seconds: float) -> str:

@@ -1,14 +1,13 @@
 """The audit of the stream, as two tasks: what is found, which is announced whatever it is, and whether that is well."""
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from include.adapters.audit import NothingThere, run_audit, touched
+from include.adapters.audit import NothingThere, Seen, look, run_audit
 from include.adapters.clients import Clients
 from include.adapters.stream_run import stream_of
 from include.lake.audit import AuditReport
@@ -41,9 +40,11 @@ class AuditOperator(GovernanceOperator):
         """Returns the report: of the day that is asked for, of the whole lake, or of the day it was an hour before the run, with those of the days
         that got files lately under `also`."""
         asked, reports, nothing = context["params"].get("day"), list[AuditReport](), ""
-        for day in self._days(context, parts):
+        payments, first = stream_of(self._lake).payments, _first(context)
+        seen = look(payments, parts.connections)
+        for day in (first, *self._others(first, seen, context)):
             try:
-                report = run_audit(stream_of(self._lake).payments, parts.connections, self.log.info, day)
+                report = run_audit(payments, parts.connections, self.log.info, day, seen)
             except NothingThere as error:
                 if asked:
                     raise
@@ -57,19 +58,14 @@ class AuditOperator(GovernanceOperator):
         self.announce(context, facts)
         return facts
 
-    def _days(self, context: Any, parts: Clients) -> Iterator[date | None]:
-        if context["params"].get("whole"):
-            yield None
-            return
-        asked, run = context["params"].get("day"), context["dag_run"]
-        yield (day := _day(asked, run))
-        if asked:
-            return
+    def _others(self, first: date | None, seen: Seen, context: Any) -> list[date]:
+        if first is None or context["params"].get("day"):
+            return []
         since = datetime.now(UTC) - LATELY
-        found = sorted(touched(stream_of(self._lake).payments, parts.connections, since.timestamp() * 1000) - {day}, reverse=True)
-        yield from found[:MORE]
+        found = sorted(seen.touched(since.timestamp() * 1000) - {first}, reverse=True)
         if left := found[MORE:]:
             self.log.warning("these days got files lately too and are not audited: %s. Audit the whole lake once", ", ".join(map(str, left)))
+        return found[:MORE]
 
     def _tell(self, report: AuditReport) -> None:
         for finding in report.findings:
@@ -98,8 +94,12 @@ def _facts(first: AuditReport, *others: AuditReport) -> dict[str, Any]:
     return first.as_dict() | also | {"clean": not wrong, "error": "\n".join(wrong) or None}
 
 
-def _day(asked: str | None, run: Any) -> date:
+def _first(context: Any) -> date | None:
+    """The day that is asked for, or that of an hour before the run; None for the whole lake."""
+    asked = context["params"].get("day")
+    if context["params"].get("whole"):
+        return None
     try:
-        return date.fromisoformat(asked) if asked else (run.run_after.astimezone(UTC) - BEFORE).date()
+        return date.fromisoformat(asked) if asked else (context["dag_run"].run_after.astimezone(UTC) - BEFORE).date()
     except ValueError:
         raise AirflowFailException(f"{asked!r} is no day, as 2026-05-01") from None

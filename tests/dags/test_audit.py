@@ -46,7 +46,10 @@ def audited(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the audit was asked, and with `report` what it finds; an error is raised."""
     asked: dict[str, Any] = {"report": CLEAN, "touched": set(), "days": []}
 
-    def audit(payments: Payments, connections: Any, say: Any, day: date | None) -> AuditReport:
+    seen = SimpleNamespace(touched=lambda since: asked["touched"])
+
+    def audit(payments: Payments, connections: Any, say: Any, day: date | None, at: Any) -> AuditReport:
+        assert at is seen
         asked.update(payments=payments, day=day)
         asked["days"].append(day)
         if isinstance(asked["report"], Exception):
@@ -55,7 +58,7 @@ def audited(site: FakeSite, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     site.connections = None  # type: ignore[attr-defined]
     monkeypatch.setattr(operators, "run_audit", audit)
-    monkeypatch.setattr(operators, "touched", lambda payments, connections, since: asked["touched"])
+    monkeypatch.setattr(operators, "look", lambda payments, connections: seen)
     return asked
 
 

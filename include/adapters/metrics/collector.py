@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from include.lake.errors import LakeError
+from include.lake.errors import LakeError, fault
 from include.lake.metrics.fold import Ended, Fold, Sweep
 from include.lake.metrics.manifest import readable
 from include.lake.metrics.series import Series
@@ -149,7 +149,7 @@ class Collector:
         return self._stopped or self._thread is not mine
 
     def _fail(self, error: Exception) -> None:
-        problem = LakeError("sweep", "the cluster", f"{type(error).__name__}: {error}", "That is a fault of Homelake; its log has the trace")
+        problem = fault("sweep", "the cluster", error)
         with self._changed:
             old = self.snapshot
             self._snapshot = Snapshot(self._clock(), self.interval, old.took, old.calls, old.applications, (str(problem),))

@@ -11,7 +11,7 @@ from include.adapters.metrics.parallel import Parallel
 from include.adapters.stream_log import StreamLog
 from include.lake.metrics.fold import Sweep
 from include.lake.metrics.samples import DriverFacts, QueryFact
-from include.lake.spark import Phase, phase_of
+from include.lake.spark import phase_of
 from include.lake.stream_log import QUERIES, behind
 
 EVERY = 10.0  # seconds from one look to the next: two lists in the lake and one question to Kafka
@@ -75,7 +75,7 @@ class WithLag:
     def _there(self, sweep: Sweep) -> bool:
         if sweep.applications is None:
             return self._stream in sweep.drivers
-        return any((a.namespace, a.driver) == self._stream and phase_of(a.state) not in (Phase.DONE, Phase.FAILED) for a in sweep.applications)
+        return any((a.namespace, a.driver) == self._stream and not phase_of(a.state).over for a in sweep.applications)
 
     def log(self, namespace: str, pod: str, lines: int) -> str:
         """The last lines of a pod's log; raises LakeError."""

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from include.lake.errors import LakeError
+from include.lake.errors import LakeError, fault
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -56,16 +56,12 @@ class Parallel(Generic[K, T]):
             return Answer(error=self._rests[key][2] if key in self._rests else None, late=True)
         try:
             value = self._asked.pop(key).result()
-        except Exception as failed:
-            error = failed if isinstance(failed, LakeError) else _unforeseen(key, failed)
+        except Exception as failed:  # one question's fault must not be all the others'
+            if not isinstance(failed, LakeError):
+                _log.error("asking %s failed", key, exc_info=failed)
+            error = failed if isinstance(failed, LakeError) else fault("ask", str(key), failed)
             rest = min(self._rests[key][1] * 2, LONGEST_REST) if key in self._rests else FIRST_REST
             self._rests[key] = (self._clock() + rest, rest, error)
             return Answer(error=error)
         self._rests.pop(key, None)
         return Answer(value)
-
-
-def _unforeseen(key: Hashable, error: Exception) -> LakeError:
-    """One question's fault must not be all the others'."""
-    _log.error("asking %s failed", key, exc_info=error)
-    return LakeError("ask", str(key), f"{type(error).__name__}: {error}", "That is a fault of Homelake; its log has the trace")

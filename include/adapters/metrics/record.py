@@ -17,7 +17,6 @@ from include.lake.spark import Phase
 
 EVERY = 10.0  # seconds: a kubelet measures no oftener
 TRIES, AGAIN = 3, 1.0  # last looks at a job that is over by all that is known, and the seconds between them
-ENDED = (Phase.DONE.value, Phase.FAILED.value)
 _log = logging.getLogger(__name__)
 
 
@@ -68,11 +67,11 @@ class Recording:
             if number:
                 time.sleep(AGAIN)
             last = next((a for a in self._collector.sweep().applications if a.name == self._where[1]), None)
-            if last is None or given_up or last.phase in ENDED:
-                break
-        if last is None or last.phase in ENDED:
-            return last
-        return replace(last, phase=Phase.FAILED.value, error=given_up, ended=time.time()) if given_up else last
+            if last is None or Phase(last.phase).over:
+                return last
+            if given_up:
+                return replace(last, phase=Phase.FAILED.value, error=given_up, ended=time.time())
+        return last
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class ApplicationTrack:
     def phase(self) -> Phase:
         """Its phase; that of one which vanished before it was over is lost, but a stream ends by being removed; with an error, when that was its last word."""
         told = phase_of(self.fact.state)
-        if self.present or told in (Phase.DONE, Phase.FAILED):
+        if self.present or told.over:
             return told
         if self.fact.stream:
             return Phase.FAILED if self.fact.error else Phase.DONE
@@ -48,7 +48,7 @@ class ApplicationTrack:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen."""
-        return not self.present or self.phase in (Phase.DONE, Phase.FAILED)
+        return not self.present or self.phase.over
 
     def vanish(self, at: float) -> None:
         """The API server has it no more, nor its pods, since this moment or a little before."""

@@ -299,7 +299,7 @@ def test_an_event_of_the_year_58398_is_found_and_other_days_are_still_judged(day
 
 def test_the_days_that_got_files_are_those_of_batches_since_then(days: Written) -> None:
     def found(since: int) -> set[date]:
-        return adapter.touched(Payments(), CONNECTIONS.__getitem__, since)
+        return adapter.look(Payments(), CONNECTIONS.__getitem__).touched(since)
 
     days.write("silver", 1, [days.event(6, 10, 1)], "+58298-05-12")
     for entries in days.entries.values():
